@@ -1,0 +1,73 @@
+"""What the inspector found in one frame, on its way to the publisher."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from appliance.messages.reason import Reason, VerdictWord
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One detection that a recipe's class rule counts.
+
+    Attributes:
+        class_name: As the model names it.
+        score: 0..1.
+        box_px: x1, y1, x2, y2 in pixels of the delivered frame, origin top-left, x2/y2 exclusive.
+        defect_code: The recipe's code for the class, as the MES knows it.
+    """
+
+    class_name: str
+    score: float
+    box_px: tuple[float, float, float, float]
+    defect_code: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The inspector's answer for one trigger.
+
+    Attributes:
+        camera: Camera name from the configuration.
+        trigger_id: The trigger that is answered.
+        verdict: What the judge says; the publisher may still be past the deadline.
+        reason: Set when `verdict` is UNKNOWN.
+        detail: Which check failed and by how much, for people; None when there is nothing to say.
+        defects: Detections inside the recipe's rules, highest score first.
+        region_px: The view: x1, y1, x2, y2 of the frame region that was inspected.
+        stage_ms: Milliseconds per stage, in order of time.
+    """
+
+    camera: str
+    trigger_id: int
+    verdict: VerdictWord
+    reason: Reason = Reason.NONE
+    detail: str | None = None
+    defects: tuple[Defect, ...] = ()
+    region_px: tuple[int, int, int, int] | None = None
+    stage_ms: dict[str, float] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """Encode as compact JSON."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, message: bytes) -> "Finding":
+        """Decode what `encode` gave.
+
+        Raises:
+            ValueError: Not a finding (bad JSON, unknown or missing field).
+        """
+        try:
+            fields: dict[str, Any] = json.loads(message)
+            fields["verdict"] = VerdictWord(fields["verdict"])
+            fields["reason"] = Reason(fields["reason"])
+            fields["defects"] = tuple(
+                Defect(**{**defect, "box_px": tuple(defect["box_px"])}) for defect in fields["defects"]
+            )
+            region = fields["region_px"]
+            fields["region_px"] = tuple(region) if region is not None else None
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a finding: {error}: {message[:120]!r}") from error
