@@ -1,0 +1,269 @@
+"""The configuration: one TOML file, frozen models, unknown keys refused. The only reader of TOML and environment."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from appliance.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+"""A name that is also safe as a file name and as a part of a ZeroMQ topic."""
+
+FeatureValue = bool | int | float | str
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class ConfinedModel(BaseModel):
+    """Frozen data; a key that isn't a field is an error, not a typo that waits."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SimulatorConfig(ConfinedModel):
+    """A camera of the project's own GenTL producer, replaying a folder of images."""
+
+    images: Path = Field(description="folder of equally sized images, replayed in order of name")
+    line_hz: float = Field(default=0.0, ge=0, le=10_000, description="rate of the simulated trigger line; 0: none")
+    transfer_ms: float = Field(default=0.2, ge=0, le=10_000, description="readout and transfer time of a frame")
+    clock_drift_ppm: float = Field(default=0.0, ge=-1000, le=1000, description="drift of the camera's clock")
+
+
+class GenicamSource(ConfinedModel):
+    """A GenICam camera behind any GenTL producer."""
+
+    kind: Literal["genicam"]
+    serial: str = Field(min_length=1, description="DeviceSerialNumber of the camera")
+    producer: Path | None = Field(default=None, description="GenTL producer (.cti); none with [simulator]")
+    simulator: SimulatorConfig | None = None
+    features: dict[str, FeatureValue] = Field(default={}, description="SFNC features to apply, by name")
+    announce: Literal["auto", "ring", "producer"] = Field(
+        default="auto",
+        description="who owns the frame memory: the ring (zero copy), the producer (one copy), or try in this order",
+    )
+    transfer_ms: float = Field(
+        default=5.0, ge=0, le=10_000, description="worst time from exposure to receipt, where the clock can't be mapped"
+    )
+
+    @model_validator(mode="after")
+    def _one_producer(self) -> Self:
+        if (self.producer is None) == (self.simulator is None):
+            raise ValueError("give either producer = '….cti' or a [cameras.source.simulator] section")
+        return self
+
+
+class FolderSource(ConfinedModel):
+    """Image files replayed without GenTL, free-running."""
+
+    kind: Literal["folder"]
+    images: Path = Field(description="folder of equally sized images, replayed in order of name")
+    frame_rate_hz: float = Field(default=10.0, gt=0, le=10_000)
+    loop: bool = Field(default=True, description="start over after the last image; else the source ends")
+
+
+class RingConfig(ConfinedModel):
+    """The shared-memory ring between grabber and readers."""
+
+    slots: int = Field(default=32, ge=4, le=128)
+    overflow: Literal["drop_newest", "drop_oldest"] = Field(
+        default="drop_newest", description="what a reader at its quota loses: the new frame, or the oldest not yet lent"
+    )
+
+
+class CameraConfig(ConfinedModel):
+    """One camera and its ring."""
+
+    name: Name
+    source: Annotated[GenicamSource | FolderSource, Field(discriminator="kind")]
+    ring: RingConfig = RingConfig()
+
+
+class InspectorConfig(ConfinedModel):
+    """The inspector process."""
+
+    execution_provider: Literal["CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINOExecutionProvider"] = (
+        "CPUExecutionProvider"
+    )
+    intra_op_num_threads: int | None = Field(
+        default=None, ge=1, le=256, description="threads of ONNX Runtime; default: all cores but one"
+    )
+    max_batch: int = Field(default=4, ge=1, le=64)
+    max_wait_ms: float = Field(default=4.0, ge=0, le=10_000, description="longest wait for a batch to fill")
+
+
+class DeliveryConfig(ConfinedModel):
+    """The publisher process."""
+
+    verdict_endpoint: str = Field(
+        default="tcp://127.0.0.1:5571", description="ZeroMQ endpoint the verdict lane binds: loopback tcp or ipc"
+    )
+    send_margin_ms: float = Field(
+        default=5.0, ge=0, le=10_000, description="a verdict is handed to ZeroMQ this long before its deadline"
+    )
+
+
+class ApplianceConfig(ConfinedModel):
+    """The whole appliance; paths are absolute after `load`."""
+
+    line: Name
+    station: Name
+    recipe: Path
+    models_dir: Path
+    cameras: tuple[CameraConfig, ...] = Field(min_length=1, max_length=16)
+    inspector: InspectorConfig = InspectorConfig()
+    delivery: DeliveryConfig = DeliveryConfig()
+    runtime_dir: Path = Field(default_factory=lambda: default_directory("runtime"))
+    state_dir: Path = Field(default_factory=lambda: default_directory("state"))
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [camera.name for camera in self.cameras]
+        if len(set(names)) != len(names):
+            raise ValueError(f"camera names must differ, got {names}")
+        return self
+
+    def camera(self, name: str) -> CameraConfig:
+        """Find a camera by name.
+
+        Raises:
+            ConfigError: No camera has this name.
+        """
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        known = ", ".join(camera.name for camera in self.cameras)
+        raise ConfigError(f"no camera named '{name}' in the configuration; it has: {known}")
+
+
+class ClassRule(ConfinedModel):
+    """When a detection of one class counts as a defect."""
+
+    score: float = Field(gt=0, lt=1, description="detections at or above it count")
+    min_size_px: float = Field(default=0.0, ge=0, description="shorter box side must reach it")
+    min_count: int = Field(default=1, ge=1, description="so many detections make the part NG")
+    defect_code: str | None = Field(default=None, description="the MES's code for this class")
+
+
+class EvidenceLimits(ConfinedModel):
+    """What an image must show before OK may be said; measured on a subsample of rows."""
+
+    mean_grey_min: float = Field(ge=0, le=255)
+    mean_grey_max: float = Field(ge=0, le=255)
+    saturated_fraction_max: float = Field(default=1.0, ge=0, le=1, description="pixels at 255")
+    sharpness_min: float = Field(ge=0, description="mean absolute grey difference of horizontal neighbours")
+    dead_row_fraction_max: float = Field(default=1.0, ge=0, le=1, description="trailing rows of one single grey value")
+    freshness_window: int = Field(default=4, ge=1, le=64, description="a frame may not repeat any of so many before it")
+
+
+class Recipe(ConfinedModel):
+    """What makes a part good: model, limits and rules for one product."""
+
+    name: Name
+    version: int = Field(ge=1)
+    model: Name = Field(description="bundle folder under models_dir")
+    deadline_ms: float = Field(gt=0, le=600_000, description="from exposure to the verdict's expiry")
+    near_miss_score: float = Field(default=0.1, gt=0, lt=1, description="detections kept for people below the rules")
+    evidence: EvidenceLimits
+    classes: dict[str, ClassRule] = Field(min_length=1)
+
+
+def load(path: Path) -> ApplianceConfig:
+    """Read the appliance's configuration; relative paths in it are relative to its folder.
+
+    Raises:
+        ConfigError: File missing, not TOML, unknown key, impossible value; names file, key, value and a fix.
+    """
+    config = _validate(ApplianceConfig, read_toml(path), path)
+    folder = path.resolve().parent
+
+    def absolute(model: BaseModel) -> dict[str, Any]:
+        changes: dict[str, Any] = {}
+        for name in type(model).model_fields:
+            value = getattr(model, name)
+            if isinstance(value, Path):
+                changes[name] = folder / value.expanduser()
+            elif isinstance(value, BaseModel):
+                changes[name] = value.model_copy(update=absolute(value))
+            elif isinstance(value, tuple):
+                changes[name] = tuple(item.model_copy(update=absolute(item)) for item in value)
+        return changes
+
+    return config.model_copy(update=absolute(config))
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        ConfigError: As `load`.
+    """
+    return _validate(Recipe, read_toml(path), path)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: File missing, unreadable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give an existing TOML file (examples/demo.toml is one)") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _validate(model: type[_Model], content: dict[str, Any], path: Path) -> _Model:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(explain(error, path)) from error
+
+
+def explain(error: ValidationError, path: Path) -> str:
+    """Say the first thing that is wrong with a file in one line: file, key, what is wrong, the value found."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"{path}: unknown key '{key}'{more}; remove it or check its spelling"
+    if first["type"] == "missing":
+        return f"{path}: key '{key}' is missing{more}; add it"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{path}: {key}: {message}, got {first['input']!r:.80}{more}"
+
+
+class Surroundings(ConfinedModel):
+    """What the environment tells a process: systemd's notification socket and watchdog."""
+
+    notify_socket: str | None
+    watchdog_usec: int | None
+
+
+def surroundings() -> Surroundings:
+    """Read the environment variables that a service manager sets."""
+    usec = os.environ.get("WATCHDOG_USEC", "")
+    return Surroundings(
+        notify_socket=os.environ.get("NOTIFY_SOCKET") or None, watchdog_usec=int(usec) if usec.isdigit() else None
+    )
+
+
+def default_directory(purpose: Literal["runtime", "state"]) -> Path:
+    """Choose where files go when the configuration doesn't say: the service's directory as root, the user's else.
+
+    Source: systemd's file-hierarchy(7); XDG base directory specification.
+    """
+    service = {"runtime": Path("/run/appliance"), "state": Path("/var/lib/appliance")}[purpose]
+    if os.access(service, os.W_OK):
+        return service
+    if purpose == "runtime":
+        base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/appliance-{os.getuid()}"  # noqa: S108 (made 0700, owner checked)
+    else:
+        base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return Path(base) / "appliance"
