@@ -1,0 +1,27 @@
+"""The frame ring: pixels never move after the grab, slot numbers do.
+
+`memory` holds the byte map, `slots` the state table, `datagrams` the protocol, `writer` and `reader` its two ends.
+"""
+
+from appliance.ring.datagrams import ReaderRole
+from appliance.ring.memory import RingLayout, RingMemory
+from appliance.ring.reader import FrameLease, Generation, Pixels, RingReader, contiguous
+from appliance.ring.slots import RESERVED, OverflowPolicy, SlotState, SlotTable
+from appliance.ring.writer import FrameRing, Outcome
+
+__all__ = [
+    "RESERVED",
+    "FrameLease",
+    "FrameRing",
+    "Generation",
+    "OverflowPolicy",
+    "Outcome",
+    "Pixels",
+    "ReaderRole",
+    "RingLayout",
+    "RingMemory",
+    "RingReader",
+    "SlotState",
+    "SlotTable",
+    "contiguous",
+]
