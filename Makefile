@@ -1,0 +1,45 @@
+# The two commands to know: `make setup`, `make demo`. Everything lands in .venv; nothing outside the repository
+# changes, except system packages that `make setup` installs when it runs as root.
+
+BIN := .venv/bin
+DEMO_SECONDS ?= 20
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check soak bench train lock clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 - /p' Makefile
+
+setup: ## everything into .venv, the simulated camera compiled; quick when nothing changed
+	@.ci/setup
+
+demo: setup ## inspect real images from a simulated camera for about 20 seconds, then print a summary
+	$(BIN)/appliance run --config examples/demo.toml --duration $(DEMO_SECONDS)
+
+test: setup ## unit and integration tests
+	$(BIN)/pytest
+
+check: setup ## ruff, mypy (strict), layer contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+soak: setup ## the long tests
+	$(BIN)/pytest -m soak --timeout 0
+
+bench: setup ## figures of this machine: frame hand-off, inspection alone, camera to verdict
+	$(BIN)/appliance bench ring
+	$(BIN)/appliance bench inspect
+	$(BIN)/appliance bench pipeline
+
+train: ## train the detector from DATA=/path/to/labelled/images, in an environment of its own (.venv-train)
+	@.ci/train "$(DATA)"
+
+lock: ## rewrite the lock files from pyproject.toml
+	.ci/lock
+
+clean: ## remove what set-up and tests made
+	rm -rf .venv .venv-train build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf appliance/capture/simcam/build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
