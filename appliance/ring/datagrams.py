@@ -39,11 +39,12 @@ def decode_hello(message: bytes) -> ReaderRole:
     """
     try:
         hello = json.loads(message[1:]) if message[:1] == b"H" else {}
-        if hello.get("version") != VERSION:
-            raise ValueError(f"expected version {VERSION}")
-        return ReaderRole(hello["role"])
-    except (ValueError, KeyError, AttributeError) as error:
+        version, role = hello["version"], ReaderRole(hello["role"])
+    except (ValueError, KeyError, TypeError) as error:
         raise RingError(f"ring reader's hello refused: {error}, got {message[:80]!r}") from error
+    if version != VERSION:
+        raise RingError(f"ring reader speaks version {version}, expected {VERSION}: restart it with this release")
+    return role
 
 
 def encode_layout(generation: int, layout: RingLayout) -> bytes:

@@ -115,7 +115,7 @@ class RingMemory:
     def writable(self, slot: int) -> NDArray[np.uint8]:
         """Borrow a slot's image for writing: (stride,) uint8, valid until `close`."""
         buffer = (ctypes.c_uint8 * self.layout.stride_bytes).from_address(self.address(slot))
-        return np.frombuffer(buffer, dtype=np.uint8)
+        return np.ctypeslib.as_array(buffer)
 
     def close(self) -> None:
         """Unmap and close. Readers keep their own mappings; nothing may write here afterwards."""

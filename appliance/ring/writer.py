@@ -61,7 +61,7 @@ class FrameRing:
         *,
         overflow: OverflowPolicy = OverflowPolicy.DROP_NEWEST,
         lease_quota: int | None = None,
-        on_freed: Callable[[list[int]], None] = lambda slots: None,
+        on_freed: Callable[[list[int]], None] | None = None,
     ) -> None:
         self._path = path
         self._overflow = overflow
@@ -143,7 +143,7 @@ class FrameRing:
                     freed += self._listen_to(key.fd)
         with self._lock:
             freed += self._lend_waiting(None).freed if self.table else ()
-        if freed:
+        if freed and self._on_freed is not None:
             self._on_freed(sorted(set(freed)))
 
     def status(self) -> dict[str, int]:
