@@ -1,0 +1,143 @@
+"""Positive evidence: is this frame a new, usable picture at all? OK may only be said of one that is.
+
+Measured on every `ROW_STEP`-th row at full horizontal resolution, counted upwards from the last row, so that a
+frame whose end is missing always shows it. All grey values are on a scale of 0..255, whatever the pixel format.
+"""
+
+import zlib
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.config import EvidenceLimits
+from appliance.messages import Reason, Trigger
+
+ROW_STEP = 8
+BAYER_ROW_STEP = 9  # odd, so that red-green and green-blue rows alternate in the sample
+
+Pixels = NDArray[Any]
+"""Pixels as a frame lease gives them: (H, W) uint8 or uint16, or (H, W, 3) uint8."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured in one frame.
+
+    Attributes:
+        mean_grey: 0..255; of RGB8 the luma, of BayerRG8 the mean over all colours.
+        saturated_fraction: 0..1 of the samples that are white; of RGB8 each channel is a sample.
+        sharpness: Mean absolute grey difference of horizontal neighbours (BayerRG8: of the same colour).
+        dead_row_fraction: 0..1 of the sampled rows that end the frame in one single grey value.
+        fingerprint: CRC-32 of the sampled pixels: equal for equal pictures.
+    """
+
+    mean_grey: float
+    saturated_fraction: float
+    sharpness: float
+    dead_row_fraction: float
+    fingerprint: int
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why no OK may be said of a frame.
+
+    Attributes:
+        check: Name of the check that failed, for counters.
+        reason: What the verdict's reason will be.
+        detail: Measured value and limit, for people.
+    """
+
+    check: str
+    reason: Reason
+    detail: str
+
+
+def measure(pixels: Pixels, pixel_format: str) -> Evidence:
+    """Measure one frame; the frame is borrowed and not kept.
+
+    Args:
+        pixels: (H, W) uint8 of Mono8 or BayerRG8, (H, W) uint16 of Mono16, (H, W, 3) uint8 of RGB8.
+        pixel_format: PFNC name.
+    """
+    is_bayer = pixel_format == "BayerRG8"
+    step = BAYER_ROW_STEP if is_bayer else ROW_STEP
+    sample = np.ascontiguousarray(pixels[(len(pixels) - 1) % step :: step])
+    grey = _grey(sample)
+    white = sample if sample.ndim == 3 else grey
+    return Evidence(
+        mean_grey=cv2.mean(grey)[0],
+        saturated_fraction=np.count_nonzero(white == 255) / white.size,
+        sharpness=_neighbour_difference(grey, distance=2 if is_bayer else 1),
+        dead_row_fraction=_trailing_flat_rows(grey) / len(grey),
+        fingerprint=zlib.crc32(sample),
+    )
+
+
+def _grey(sample: Pixels) -> NDArray[np.uint8]:
+    if sample.ndim == 3:
+        return np.asarray(cv2.cvtColor(sample, cv2.COLOR_RGB2GRAY), np.uint8)
+    if sample.dtype == np.uint16:
+        return np.right_shift(sample, 8).astype(np.uint8)  # by the top byte: 12 bits in 16 end at 0xFFF0, white too
+    return sample
+
+
+def _neighbour_difference(grey: NDArray[np.uint8], distance: int) -> float:
+    if grey.shape[1] <= distance:
+        return 0.0
+    left, right = grey[:, :-distance], grey[:, distance:]
+    return cv2.norm(right, left, cv2.NORM_L1) / left.size
+
+
+def _trailing_flat_rows(grey: NDArray[np.uint8]) -> int:
+    textured_rows = np.flatnonzero((grey != grey[-1, -1]).any(axis=1))
+    return len(grey) - 1 - int(textured_rows[-1]) if len(textured_rows) else len(grey)
+
+
+def doubt_image(evidence: Evidence, limits: EvidenceLimits) -> Doubt | None:
+    """Compare exposure, completeness and sharpness with the recipe's limits; the first that fails is told."""
+    checks = (
+        ("mean_grey", "mean grey", evidence.mean_grey, limits.mean_grey_min, limits.mean_grey_max),
+        ("saturation", "saturated fraction", evidence.saturated_fraction, 0.0, limits.saturated_fraction_max),
+        ("truncation", "dead row fraction", evidence.dead_row_fraction, 0.0, limits.dead_row_fraction_max),
+        ("sharpness", "sharpness", evidence.sharpness, limits.sharpness_min, float("inf")),
+    )
+    for check, words, measured, low, high in checks:
+        if measured < low:
+            return Doubt(check, Reason.IMAGE_INVALID, f"{words} {measured:.4g} is below the limit {low:g}")
+        if measured > high:
+            return Doubt(check, Reason.IMAGE_INVALID, f"{words} {measured:.4g} is above the limit {high:g}")
+    return None
+
+
+class EvidenceChecker:
+    """The checks of one camera; it remembers the camera's last frames to know an old one again."""
+
+    def __init__(self, limits: EvidenceLimits) -> None:
+        self._limits = limits
+        self._fingerprints: deque[int] = deque(maxlen=limits.freshness_window)
+        self._frame_ids: deque[tuple[int, int]] = deque(maxlen=limits.freshness_window)
+
+    def check(self, pixels: Pixels, pixel_format: str, trigger: Trigger) -> Doubt | None:
+        """Measure one frame, in the order of arrival; None when nothing speaks against it."""
+        evidence = measure(pixels, pixel_format)
+        stale = self._doubt_freshness(evidence.fingerprint, trigger)
+        self._fingerprints.append(evidence.fingerprint)
+        self._frame_ids.append((trigger.stream_epoch, trigger.frame_id))
+        return doubt_image(evidence, self._limits) or stale
+
+    def _doubt_freshness(self, fingerprint: int, trigger: Trigger) -> Doubt | None:
+        """Look for the frame among the last ones; a camera's counter may wrap, so older ids may come again."""
+        window = self._limits.freshness_window
+        if trigger.frame_id and (trigger.stream_epoch, trigger.frame_id) in self._frame_ids:
+            told = f"frame_id {trigger.frame_id} came before, within the last {window} frames of this stream"
+            return Doubt("frame_id_repeated", Reason.STALE_FRAME, told)
+        if fingerprint in self._fingerprints:
+            ago = 1 + list(reversed(self._fingerprints)).index(fingerprint)
+            told = f"the same pixels as {ago} frame{'s' if ago > 1 else ''} before, limit: none of the last {window}"
+            return Doubt("pixels_repeated", Reason.STALE_FRAME, told)
+        return None
