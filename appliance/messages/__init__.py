@@ -4,7 +4,7 @@ from appliance.messages.finding import Defect, Finding
 from appliance.messages.image import BYTES_PER_PIXEL, FrameGeometry
 from appliance.messages.reason import ClockSource, Reason, VerdictWord
 from appliance.messages.trigger import TRIGGER_BYTES, Trigger, TriggerFlag
-from appliance.messages.verdict import SCHEMA_VERSION, verdict_message, verdict_topic
+from appliance.messages.verdict import SCHEMA_VERSION, View, verdict_message, verdict_topic
 
 __all__ = [
     "BYTES_PER_PIXEL",
@@ -18,6 +18,7 @@ __all__ = [
     "Trigger",
     "TriggerFlag",
     "VerdictWord",
+    "View",
     "verdict_message",
     "verdict_topic",
 ]

@@ -1,11 +1,13 @@
 """The verdict as it goes on the wire to line controllers: compact JSON, stable names."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from appliance.clock import NS_PER_MS, wall_from_monotonic
-from appliance.messages.finding import Finding
-from appliance.messages.reason import Reason, VerdictWord
+from appliance.messages.finding import Defect, Finding
+from appliance.messages.reason import ClockSource, Reason, VerdictWord
 from appliance.messages.trigger import Trigger, TriggerFlag
 
 SCHEMA_VERSION = 1
@@ -19,6 +21,16 @@ def verdict_topic(line: str, station: str, *, is_simulated: bool) -> str:
     return f"sim.{topic}" if is_simulated else topic
 
 
+@dataclass(frozen=True)
+class View:
+    """One view of a part: the trigger that took it, and what was found in it, if something was found in time."""
+
+    camera: str
+    trigger: Trigger
+    finding: Finding | None = None
+    name: str = DEFAULT_VIEW
+
+
 def verdict_message(
     *,
     line: str,
@@ -26,11 +38,9 @@ def verdict_message(
     ledger_epoch: str,
     verdict_seq: int,
     inspection_id: int,
-    camera: str,
-    trigger: Trigger,
+    views: Sequence[View],
     verdict: VerdictWord,
     reason: Reason,
-    finding: Finding | None,
     model: dict[str, str] | None,
     recipe: dict[str, Any],
     decided_ns: int,
@@ -39,14 +49,14 @@ def verdict_message(
     """Write one verdict.
 
     Args:
-        finding: What the inspector said, when it said something in time; gives defects, region and stage times.
+        views: At least one; the first one's trigger gives the times.
+        model: Name and sha256 of the model whose findings these are; None when no inspector was there.
         decided_ns: CLOCK_MONOTONIC at the decision; `published_at` on the wire.
         deadline_ns: CLOCK_MONOTONIC after which a receiver must discard the message.
     Returns:
         UTF-8 JSON without spaces. Times are RFC 3339 UTC with microseconds.
     """
-    stage_ms = {"receive": trigger.received_after_us / 1000, **(finding.stage_ms if finding else {})}
-    stage_ms["total"] = round((decided_ns - trigger.exposed_ns) / NS_PER_MS, 3)
+    trigger = views[0].trigger
     message = {
         "schema_version": SCHEMA_VERSION,
         "line": line,
@@ -55,34 +65,44 @@ def verdict_message(
         "verdict_seq": verdict_seq,
         "inspection_id": inspection_id,
         "part_id": None,
-        "views": [_view(camera, trigger, finding)],
+        "views": [_view(view) for view in views],
         "verdict": verdict.name,
         "reason": reason.word,
-        "defects": _defects(finding) if verdict is VerdictWord.NG else [],
+        "defects": [_defect(defect) for view in views if view.finding for defect in view.finding.defects],
         "model": model,
         "recipe": recipe,
         "captured_at": wall_from_monotonic(trigger.exposed_ns),
         "device_timestamp_ns": trigger.device_timestamp_ns or None,
         "clock": {
             "source": trigger.clock_source.word,
-            "synced": False,
+            "synced": trigger.clock_source is not ClockSource.RECEIPT,
             "uncertainty_us": trigger.clock_uncertainty_us,
         },
         "published_at": wall_from_monotonic(decided_ns),
         "deadline_at": wall_from_monotonic(deadline_ns),
-        "stage_ms": stage_ms,
+        "stage_ms": _stage_ms(views[0], decided_ns),
         "is_simulated": TriggerFlag.SIMULATED in trigger.flags,
     }
     return json.dumps(message, separators=(",", ":")).encode()
 
 
-def _view(camera: str, trigger: Trigger, finding: Finding | None) -> dict[str, Any]:
-    region: tuple[int, int, int, int] | None = finding.region_px if finding else None
+def _stage_ms(view: View, decided_ns: int) -> dict[str, float]:
+    trigger = view.trigger
+    stages = {"receive": trigger.received_after_us / 1000}
+    if view.finding is not None:
+        stages.update(view.finding.stage_ms)
+    stages["total"] = round((decided_ns - trigger.exposed_ns) / NS_PER_MS, 3)
+    return stages
+
+
+def _view(view: View) -> dict[str, Any]:
+    trigger, finding = view.trigger, view.finding
+    region = finding.region_px if finding else None
     if region is None and trigger.width:
         region = (0, 0, trigger.width, trigger.height)
     return {
-        "camera": camera,
-        "view": DEFAULT_VIEW,
+        "camera": view.camera,
+        "view": view.name,
         "trigger_id": trigger.trigger_id,
         "stream_epoch": trigger.stream_epoch,
         "frame_id": trigger.frame_id or None,
@@ -91,9 +111,5 @@ def _view(camera: str, trigger: Trigger, finding: Finding | None) -> dict[str, A
     }
 
 
-def _defects(finding: Finding | None) -> list[dict[str, Any]]:
-    if finding is None:
-        return []
-    return [
-        {"class_name": defect.class_name, "score": defect.score, "box_px": defect.box_px} for defect in finding.defects
-    ]
+def _defect(defect: Defect) -> dict[str, Any]:
+    return {"class_name": defect.class_name, "score": defect.score, "box_px": defect.box_px}
