@@ -1,0 +1,46 @@
+"""The whole appliance as one table of processes.
+
+    name          command                  stops   because
+    publish       stage publish            last    decides what is open; the line hears its last words
+    inspect       stage inspect            second  judges the frames still lent to it
+    grab-<cam>    stage grab <cam>         first   no new triggers, so that the others can finish
+
+On the box systemd supervises the same commands (`systemd/`); on a desk `box.supervisor` does.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.config import ApplianceConfig
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One process.
+
+    Attributes:
+        name: Unique; also names its status file.
+        argv: Full command line.
+        stop_rank: Processes stop in ascending order; equal ranks stop together.
+        watchdog_s: A process that doesn't report a completed loop iteration for so long is killed and restarted.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    stop_rank: int
+    watchdog_s: float = 5.0
+
+
+def process_table(config: ApplianceConfig, config_path: Path, supervisor_pid: int) -> tuple[ProcessSpec, ...]:
+    """Derive the processes from the configuration, in starting order; they end when the supervisor does."""
+    common = ("--config", str(config_path.resolve()), "--supervisor-pid", str(supervisor_pid))
+
+    def stage(*words: str) -> tuple[str, ...]:
+        return (sys.executable, "-m", "appliance", "stage", *words, *common)
+
+    return (
+        ProcessSpec("publish", stage("publish"), stop_rank=2),
+        ProcessSpec("inspect", stage("inspect"), stop_rank=1),
+        *(ProcessSpec(f"grab-{camera.name}", stage("grab", camera.name), stop_rank=0) for camera in config.cameras),
+    )

@@ -1,0 +1,75 @@
+"""A test that leaks fails itself: threads, child processes, shared memory, sockets and open files of this process."""
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PATIENCE_S = 2.0
+"""Ended threads and children may need a moment to vanish."""
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What this process holds that a test must give back."""
+
+    threads: frozenset[str]
+    children: frozenset[str]
+    shared_memory: frozenset[str]
+    descriptors: frozenset[str]
+
+    def beyond(self, before: "Holdings") -> dict[str, list[str]]:
+        """Name what is held now and wasn't before."""
+        kinds = ("threads", "children", "shared_memory", "descriptors")
+        gained = {kind: sorted(getattr(self, kind) - getattr(before, kind)) for kind in kinds}
+        return {kind: names for kind, names in gained.items() if names}
+
+
+def holdings() -> Holdings:
+    """Look at this process and at /dev/shm."""
+    return Holdings(
+        threads=frozenset(f"{thread.name}#{thread.ident}" for thread in threading.enumerate()),
+        children=frozenset(_children()),
+        shared_memory=frozenset(path.name for path in Path("/dev/shm").iterdir()),
+        descriptors=frozenset(_descriptors()),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaks() -> Iterator[None]:
+    before = holdings()
+    yield
+    deadline = time.monotonic() + PATIENCE_S
+    while leaked := holdings().beyond(before):
+        gc.collect()
+        if time.monotonic() > deadline:
+            pytest.fail(f"leaked: {leaked}")
+        time.sleep(0.02)
+
+
+def _children() -> Iterator[str]:
+    own_pid = os.getpid()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, _, rest = path.read_text().partition(" ")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        state, parent = rest.rpartition(")")[2].split()[:2]
+        if int(parent) == own_pid:
+            yield f"pid {pid} {rest.partition(')')[0]}) {state}"
+
+
+def _descriptors() -> Iterator[str]:
+    """Sockets, pipes, memfds and files; one that points to a terminal or to Python's own files is nobody's leak."""
+    for path in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(path.readlink())
+        except FileNotFoundError:
+            continue
+        if not target.startswith(("/dev/", "/proc/")) and not target.endswith((".so", ".py", ".pyc")):
+            yield f"fd {path.name} {target}"
