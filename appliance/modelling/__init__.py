@@ -1,0 +1,21 @@
+"""Model bundles, decode families and the way between frame pixels and model input."""
+
+from appliance.modelling.bundle import GoldenCase, GoldenDetection, ModelBundle, ModelInput, load_bundle
+from appliance.modelling.detections import Detections
+from appliance.modelling.families import FAMILIES, Decoder, OutputShapes, decoder_for
+from appliance.modelling.placement import Placement, fit
+
+__all__ = [
+    "FAMILIES",
+    "Decoder",
+    "Detections",
+    "GoldenCase",
+    "GoldenDetection",
+    "ModelBundle",
+    "ModelInput",
+    "OutputShapes",
+    "Placement",
+    "decoder_for",
+    "fit",
+    "load_bundle",
+]
