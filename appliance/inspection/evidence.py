@@ -7,20 +7,18 @@ frame whose end is missing always shows it. All grey values are on a scale of 0.
 import zlib
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.config import EvidenceLimits
+from appliance.inspection.pixels import to_mono8
 from appliance.messages import Reason, Trigger
+from appliance.ring import Pixels
 
 ROW_STEP = 8
 BAYER_ROW_STEP = 9  # odd, so that red-green and green-blue rows alternate in the sample
-
-Pixels = NDArray[Any]
-"""Pixels as a frame lease gives them: (H, W) uint8 or uint16, or (H, W, 3) uint8."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +64,16 @@ def measure(pixels: Pixels, pixel_format: str) -> Evidence:
     """
     is_bayer = pixel_format == "BayerRG8"
     step = BAYER_ROW_STEP if is_bayer else ROW_STEP
-    sample = np.ascontiguousarray(pixels[(len(pixels) - 1) % step :: step])
-    grey = _grey(sample)
+    sample: Pixels = pixels[(len(pixels) - 1) % step :: step].copy()
+    grey = to_mono8(sample, "Mono8" if is_bayer else pixel_format)  # Bayer raw: each colour is a grey value
     white = sample if sample.ndim == 3 else grey
     return Evidence(
         mean_grey=cv2.mean(grey)[0],
         saturated_fraction=np.count_nonzero(white == 255) / white.size,
         sharpness=_neighbour_difference(grey, distance=2 if is_bayer else 1),
         dead_row_fraction=_trailing_flat_rows(grey) / len(grey),
-        fingerprint=zlib.crc32(sample),
+        fingerprint=zlib.crc32(sample.data),
     )
-
-
-def _grey(sample: Pixels) -> NDArray[np.uint8]:
-    if sample.ndim == 3:
-        return np.asarray(cv2.cvtColor(sample, cv2.COLOR_RGB2GRAY), np.uint8)
-    if sample.dtype == np.uint16:
-        return np.right_shift(sample, 8).astype(np.uint8)  # by the top byte: 12 bits in 16 end at 0xFFF0, white too
-    return sample
 
 
 def _neighbour_difference(grey: NDArray[np.uint8], distance: int) -> float:

@@ -1,0 +1,165 @@
+"""ONNX Runtime behind one door: a detector's network, loaded from verified bytes, that reads pixels where they lie."""
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from appliance.errors import ModelContractMismatch, ModelError
+from appliance.modelling import ModelBundle, OutputShapes
+
+_WARM_UP_RUNS = 2  # the first run of a size allocates its memory; the second shows the time it takes
+
+
+def default_threads() -> int:
+    """Give ONNX Runtime all cores but one: grabber and publisher need theirs."""
+    return max(1, (os.cpu_count() or 1) - 1)
+
+
+class DetectorSession:
+    """One network, ready to run. Single-threaded: one owner, the inspector's loop.
+
+    Attributes:
+        provider: The execution provider that is live.
+        threads: Threads within one operator, ONNX Runtime's `intra_op_num_threads`.
+        output_shapes: Output name to shape, in the network's order; a free dimension is a name or None.
+    """
+
+    def __init__(self, bundle: ModelBundle, *, provider: str, threads: int | None = None, max_batch: int = 1) -> None:
+        """Load the network and hold it against the bundle's contract; `warm_up` before the first real frame.
+
+        Args:
+            bundle: Gives the very bytes that were hashed.
+            provider: Execution provider that must be live.
+            threads: None for all cores but one.
+            max_batch: Largest batch that will be run.
+        Raises:
+            ModelError: The provider isn't live, or ONNX Runtime refuses the network.
+            ModelContractMismatch: The network's input or outputs differ from model.toml.
+        """
+        self.provider = provider
+        self.threads = threads or default_threads()
+        self.max_batch = max_batch
+        self._input = bundle.input
+        self.frame_shape = (1, bundle.input.height, bundle.input.width)
+        self._where = f"model {bundle.name}"
+        self._session = self._load(bundle.onnx_bytes)
+        self.output_shapes: OutputShapes = {output.name: tuple(output.shape) for output in self._session.get_outputs()}
+        self._check_input()
+        self._check_outputs(bundle)
+        self._binding = self._session.io_binding()
+
+    def warm_up(self) -> Iterator[tuple[int, int]]:
+        """Run every batch size on grey noise; yields size and the nanoseconds its last run took.
+
+        Raises:
+            ModelError: The network fails on valid input.
+        """
+        noise = np.random.default_rng(0).integers(0, 256, (self.max_batch, *self.frame_shape), np.uint8)
+        for size in range(1, self.max_batch + 1):
+            took_ns = 0
+            for _ in range(_WARM_UP_RUNS):
+                start_ns = time.monotonic_ns()
+                self.run(noise[:size])
+                took_ns = time.monotonic_ns() - start_ns
+            yield size, took_ns
+
+    def run(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Run the network once, reading the batch where it lies: no copy is made of it.
+
+        Args:
+            batch: (N, 1, H, W) uint8, C-contiguous, 1 <= N <= max_batch; may be read-only. Borrowed until return.
+        Returns:
+            One array per output, in the order of `output_shapes`, owned by the caller.
+        Raises:
+            ModelContractMismatch: The batch has another shape or type.
+            ModelError: ONNX Runtime failed.
+        """
+        if batch.dtype != np.uint8 or batch.shape[1:] != self.frame_shape or not batch.flags.c_contiguous:
+            raise ModelContractMismatch(
+                f"{self._where}: expected a contiguous uint8 batch (N, {', '.join(map(str, self.frame_shape))}), "
+                f"got {batch.shape} {batch.dtype}"
+            )
+        try:
+            return self._run_bound(batch)
+        except Exception as error:  # ONNX Runtime's errors share no base class but Exception
+            raise ModelError(f"{self._where}: session run of {len(batch)} frames failed: {_one_line(error)}") from error
+
+    def _run_bound(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        address = batch.__array_interface__["data"][0]
+        self._binding.bind_input(self._input.name, "cpu", 0, np.uint8, batch.shape, address)
+        for name in self.output_shapes:
+            self._binding.bind_output(name)  # anew for each run: the arrays of the last one belong to its caller
+        try:
+            self._session.run_with_iobinding(self._binding)
+            return [output.numpy() for output in self._binding.get_outputs()]
+        finally:
+            self._binding.clear_binding_inputs()
+            self._binding.clear_binding_outputs()
+
+    def _load(self, onnx_bytes: bytes) -> Any:
+        if self.provider not in (available := ort.get_available_providers()):
+            raise ModelError(
+                f"execution provider {self.provider} is not in this onnxruntime (it has {', '.join(available)}); "
+                f"install the onnxruntime build that has it, or set inspector.execution_provider"
+            )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # A spinning thread pool starves the grabber on a small box and raises everyone's worst latency.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            session = ort.InferenceSession(onnx_bytes, options, providers=[self.provider])
+        except Exception as error:  # as in `run`
+            raise ModelError(
+                f"{self._where}: ONNX Runtime {ort.__version__} refuses model.onnx: {_one_line(error)}"
+            ) from error
+        if self.provider not in (live := session.get_providers()):
+            raise ModelError(
+                f"{self._where}: execution provider {self.provider} did not start, {', '.join(live)} would run; "
+                f"check its driver, or set inspector.execution_provider"
+            )
+        return session
+
+    def _check_input(self) -> None:
+        expected = f"'{self._input.name}' tensor(uint8) (N, {', '.join(map(str, self.frame_shape))})"
+        found = [f"'{one.name}' {one.type} {tuple(one.shape)}" for one in self._session.get_inputs()]
+        inputs = self._session.get_inputs()
+        fits = len(inputs) == 1 and (inputs[0].name, inputs[0].type) == (self._input.name, "tensor(uint8)")
+        if not fits or not _matches(inputs[0].shape[1:], self.frame_shape):
+            raise ModelContractMismatch(f"{self._where}: expected one input {expected}, got {', '.join(found)}")
+        batch = inputs[0].shape[0]
+        if isinstance(batch, int) and not batch == self.max_batch == 1:
+            raise ModelContractMismatch(
+                f"{self._where}: expected a free batch dimension, got {batch}; export it with one, or set "
+                f"inspector.max_batch = 1 for a network of batch 1"
+            )
+
+    def _check_outputs(self, bundle: ModelBundle) -> None:
+        promised = [f"'{one.name}' tensor(float) {_fixed(one.shape)}" for one in bundle.outputs]
+        found = [f"'{one.name}' {one.type} {_fixed(one.shape)}" for one in self._session.get_outputs()]
+        if promised != found:
+            raise ModelContractMismatch(
+                f"{self._where}: expected outputs {'; '.join(promised)}, got {'; '.join(found)}"
+            )
+
+
+def _matches(found: list[Any], expected: tuple[int, ...]) -> bool:
+    """Whether a network's shape takes these sizes: equal, or free."""
+    return len(found) == len(expected) and all(
+        not isinstance(size, int) or size == wanted for size, wanted in zip(found, expected, strict=True)
+    )
+
+
+def _fixed(shape: Any) -> str:
+    """Write a shape; all free dimensions look alike, whatever name they have."""
+    return f"({', '.join(str(size) if isinstance(size, int) else '*' for size in shape)})"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
