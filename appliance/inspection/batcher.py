@@ -101,6 +101,12 @@ class Batcher(Generic[_T]):
                 self._lines[camera] = deque(waiting for waiting in line if id(waiting) not in identities)
         return gone
 
+    def clear(self) -> list[Waiting[_T]]:
+        """Remove and give everything that waits."""
+        everything = list(self._waiting())
+        self._lines.clear()
+        return everything
+
     def _waiting(self) -> Iterator[Waiting[_T]]:
         return (waiting for line in self._lines.values() for waiting in line)
 

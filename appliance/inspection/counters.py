@@ -51,7 +51,6 @@ class InspectionCounters:
 
     cameras: dict[str, CameraCounters]
     batches: int = 0
-    findings_unsent: int = 0
     inference_ms: LatencyWindow = field(default_factory=LatencyWindow)
     evidence_ms: LatencyWindow = field(default_factory=LatencyWindow)
     judging_ms: LatencyWindow = field(default_factory=LatencyWindow)
@@ -63,7 +62,6 @@ class InspectionCounters:
             "cameras": {name: camera.as_status() for name, camera in self.cameras.items()},
             "batches": self.batches,
             "mean_batch_size": round(inspected / self.batches, 3) if self.batches else None,
-            "findings_unsent": self.findings_unsent,
             "inference_ms": self.inference_ms.summary(),
             "evidence_ms": self.evidence_ms.summary(),
             "judging_ms": self.judging_ms.summary(),
