@@ -118,7 +118,7 @@ class DecidedWriter:
     """The publisher's pen for one camera. Goes on where a killed predecessor of this boot stopped.
 
     Attributes:
-        last: The decision with the highest trigger id, also of a predecessor of this boot.
+        was_resumed: Whether a predecessor's file was found.
     """
 
     def __init__(self, runtime_dir: Path, camera: str, epoch: str, first_id: int) -> None:
@@ -127,6 +127,7 @@ class DecidedWriter:
         if file is not None and file.header.first_id != first_id:  # the grabber began a new file: so do we
             file.close()
             file = None
+        self.was_resumed = file is not None
         if file is None:
             file = TallyFile.create(path, TallyHeader(KIND, boot_id(), epoch, first_id))
         self._file = file
@@ -157,6 +158,10 @@ class DecidedWriter:
         self._settle()
         if self._since_checkpoint >= CHECKPOINT_EVERY:
             self._checkpoint()
+
+    def highest_ids(self) -> tuple[int, int]:
+        """Highest inspection_id and verdict_seq in the file; zeros when it is empty."""
+        return self._file.highest(16), self._file.highest(24)
 
     def close(self) -> None:
         """Write a checkpoint and close."""

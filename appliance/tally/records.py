@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from appliance.clock import boot_id
 from appliance.errors import TallyError
@@ -140,12 +141,18 @@ class TallyFile:
 
     def last_id(self) -> int | None:
         """Find the highest id in the file; None when it is empty."""
-        content = os.pread(self._fd, RECORD_BYTES * self.header.capacity, _HEADER_PAGE_BYTES)
-        ids = np.frombuffer(content, dtype="<u8")[1 :: RECORD_BYTES // 8]
-        for record_id in np.unique(ids)[::-1]:
+        for record_id in np.unique(self._column(8))[::-1]:
             if record_id and self.read(int(record_id)) is not None:
                 return int(record_id)
         return None
+
+    def highest(self, offset: int) -> int:
+        """Find the highest u64 that stands at an offset (a multiple of 8) of any record."""
+        return int(self._column(offset).max())
+
+    def _column(self, offset: int) -> NDArray[np.uint64]:
+        content = os.pread(self._fd, RECORD_BYTES * self.header.capacity, _HEADER_PAGE_BYTES)
+        return np.frombuffer(content, dtype="<u8")[offset // 8 :: RECORD_BYTES // 8]
 
     def read_page(self, offset: int, length: int) -> bytes:
         """Read bytes of the header page."""
