@@ -32,9 +32,15 @@ class ProcessSpec:
     watchdog_s: float = 5.0
 
 
-def process_table(config: ApplianceConfig, config_path: Path, supervisor_pid: int) -> tuple[ProcessSpec, ...]:
-    """Derive the processes from the configuration, in starting order; they end when the supervisor does."""
-    common = ("--config", str(config_path.resolve()), "--supervisor-pid", str(supervisor_pid))
+def process_table(
+    config: ApplianceConfig, config_path: Path, supervisor_pid: int, options: tuple[str, ...] = ()
+) -> tuple[ProcessSpec, ...]:
+    """Derive the processes from the configuration, in starting order; they end when the supervisor does.
+
+    Args:
+        options: More command line options for every process, e.g. "--verbose".
+    """
+    common = ("--config", str(config_path.resolve()), "--supervisor-pid", str(supervisor_pid), *options)
 
     def stage(*words: str) -> tuple[str, ...]:
         return (sys.executable, "-m", "appliance", "stage", *words, *common)

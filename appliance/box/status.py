@@ -1,0 +1,106 @@
+"""How the appliance is: the tally files' counts and what each process last said of itself, in one document.
+
+Counts come from the files alone, so they are right whoever is down. The rest comes from `status.<process>.json`, which
+each process refreshes twice a second; what a dead process said is not repeated.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from appliance.box.process_table import process_table
+from appliance.box.process_usage import process_usage
+from appliance.box.supervisor import STATUS_NAME
+from appliance.clock import NS_PER_S
+from appliance.config import ApplianceConfig, CameraConfig
+from appliance.errors import NotRunning
+from appliance.tally import TallyCounts, count
+
+FRESH_S = 3.0
+"""A status file older than this belongs to a process that hangs or is gone."""
+_NO_RING = {"slots": 0, "leased": 0, "dropped": 0}
+_NO_LATENCY = {"p50": None, "p99": None}
+
+
+def appliance_status(config: ApplianceConfig) -> dict[str, Any]:
+    """Describe the running appliance; the shape is `appliance status --json`'s.
+
+    Raises:
+        NotRunning: None of its processes is alive.
+        TallyError: A tally file is foreign.
+    """
+    runtime_dir = config.runtime_dir
+    names = [spec.name for spec in process_table(config, Path("-"), os.getpid())]
+    said = {name: read_status(runtime_dir, name) for name in names}
+    if not any(said.values()):
+        raise NotRunning(f"no appliance runs in {runtime_dir}; start one: appliance run --config FILE")
+    counts = {camera.name: count(runtime_dir, camera.name) for camera in config.cameras}
+    publisher = said["publish"] or {}
+    return {
+        "line": config.line,
+        "station": config.station,
+        "invariant_holds": all(tally.invariant_holds for tally in counts.values()),
+        "verdict_lane": {key: publisher.get(key) for key in ("endpoint", "epoch", "verdict_seq")},
+        "cameras": {camera.name: _camera(camera, counts[camera.name], said) for camera in config.cameras},
+        "processes": _processes(runtime_dir, said),
+    }
+
+
+def read_status(runtime_dir: Path, name: str) -> dict[str, Any] | None:
+    """Read what a process last said of itself; None when it is down: never started, silent for 3 s, or dead."""
+    try:
+        content: dict[str, Any] = json.loads((runtime_dir / f"status.{name}.json").read_text(encoding="utf-8"))
+        age_ns = time.monotonic_ns() - int(content["at_monotonic_ns"])
+        is_alive = process_usage(int(content["pid"])) is not None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return content if is_alive and 0 <= age_ns < FRESH_S * NS_PER_S else None
+
+
+def _camera(camera: CameraConfig, tally: TallyCounts, said: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
+    grabber = said[f"grab-{camera.name}"]
+    inspected = _of_camera(said["inspect"], camera.name)
+    published = _of_camera(said["publish"], camera.name)
+    capture = grabber or {}
+    copies = [part["copies_per_frame"] for part in (capture, inspected) if part.get("copies_per_frame") is not None]
+    return {
+        "state": capture.get("state", "starting") if grabber else "down",
+        "triggers": tally.triggers,
+        "ok": tally.ok,
+        "ng": tally.ng,
+        "unknown": tally.unknown,
+        "open": tally.open,
+        "unknown_by_reason": tally.unknown_by_reason,
+        "incomplete": capture.get("incomplete", 0),
+        "lost": capture.get("lost", 0),
+        "missed": capture.get("missed", 0),
+        "announce": capture.get("announce"),
+        "copies_per_frame": sum(copies) if copies else None,
+        "ring": {**_NO_RING, **capture.get("ring", {})},
+        "fps": capture.get("fps", 0.0),
+        "latency_ms": published.get("latency_ms", _NO_LATENCY),
+    }
+
+
+def _of_camera(said: dict[str, Any] | None, camera: str) -> dict[str, Any]:
+    content: dict[str, Any] = (said or {}).get("cameras", {}).get(camera, {})
+    return content
+
+
+def _processes(runtime_dir: Path, said: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
+    supervisor = read_status(runtime_dir, STATUS_NAME.split(".")[1]) or {}
+    restarts: dict[str, int] = supervisor.get("restarts", {})
+    processes: dict[str, Any] = {}
+    for name, content in said.items():
+        usage = process_usage(content["pid"]) if content else None
+        processes[name] = {
+            "up": content is not None,
+            "pid": content["pid"] if content else None,
+            "up_s": content.get("up_s") if content else None,
+            "restarts": restarts.get(name),
+            "rss_mb": usage.rss_mb if usage else None,
+            "cpu_percent": usage.cpu_percent if usage else None,
+        }
+    return processes
