@@ -85,21 +85,23 @@ class DetectorSession:
                 f"got {batch.shape} {batch.dtype}"
             )
         try:
-            return self._run_bound(batch)
+            self._bind(batch)
+            return self._run_bound()
         except Exception as error:  # ONNX Runtime's errors share no base class but Exception
             raise ModelError(f"{self._where}: session run of {len(batch)} frames failed: {_one_line(error)}") from error
+        finally:
+            self._binding.clear_binding_inputs()
+            self._binding.clear_binding_outputs()
 
-    def _run_bound(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def _bind(self, batch: NDArray[np.uint8]) -> None:
         address = batch.__array_interface__["data"][0]
         self._binding.bind_input(self._input.name, "cpu", 0, np.uint8, batch.shape, address)
         for name in self.output_shapes:
             self._binding.bind_output(name)  # anew for each run: the arrays of the last one belong to its caller
-        try:
-            self._session.run_with_iobinding(self._binding)
-            return [output.numpy() for output in self._binding.get_outputs()]
-        finally:
-            self._binding.clear_binding_inputs()
-            self._binding.clear_binding_outputs()
+
+    def _run_bound(self) -> list[NDArray[np.float32]]:
+        self._session.run_with_iobinding(self._binding)
+        return [output.numpy() for output in self._binding.get_outputs()]
 
     def _load(self, onnx_bytes: bytes) -> Any:
         if self.provider not in (available := ort.get_available_providers()):

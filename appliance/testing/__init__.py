@@ -1,0 +1,1 @@
+"""Fakes and helpers for tests; runtime code may not import this."""
