@@ -69,5 +69,5 @@ class Finding:
             region = fields["region_px"]
             fields["region_px"] = tuple(region) if region is not None else None
             return cls(**fields)
-        except (KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a finding: {error}: {message[:120]!r}") from error

@@ -45,6 +45,8 @@ class VerdictPublisher:
             ) from error
         self.subscriptions = 0
         """Topic subscriptions seen so far and not taken back."""
+        self.bound_endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        """The endpoint with its real port, where 0 was asked for."""
 
     def send(self, topic: str, message: bytes) -> None:
         """Hand one verdict to ZeroMQ, once; never blocks. A subscriber beyond its high-water mark loses it."""

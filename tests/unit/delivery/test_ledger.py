@@ -1,0 +1,123 @@
+"""The ledger against a model, through real files, with publishers that die at any moment."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from appliance.delivery.ledger import Ledger
+from appliance.messages import Finding, Reason, Trigger, VerdictWord
+from appliance.tally import AnnouncedWriter, count
+
+CAMERAS = ("left", "right")
+DEADLINE_NS = 100_000_000
+MARGIN_NS = 5_000_000
+
+
+def close_as_the_kernel_does(ledger: Ledger) -> None:
+    """Close descriptors and nothing else: no checkpoint, no farewell."""
+    for book in ledger._books.values():
+        book._announced.close()
+        if book.decided is not None:
+            book.decided._file.close()
+    ledger._inspection_ids.close()
+    ledger._verdict_seqs.close()
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Announces, answers, amends, lets time pass and kills the publisher, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="ledger-"))
+        self.pens = {camera: AnnouncedWriter(self.folder, self.folder / "state", camera) for camera in CAMERAS}
+        self.now_ns = 1_000_000_000
+        self.announced: dict[tuple[str, int], Trigger] = {}
+        self.sent: dict[tuple[str, int], tuple[VerdictWord, int]] = {}
+        self.given_ids: set[int] = set()
+        self.answers: dict[tuple[str, int], VerdictWord] = {}
+        self.ledger = self._new_ledger()
+
+    def _new_ledger(self) -> Ledger:
+        return Ledger(
+            self.folder, self.folder / "state", CAMERAS, deadline_ms=DEADLINE_NS / 1e6, send_margin_ms=MARGIN_NS / 1e6
+        )
+
+    @rule(camera=st.sampled_from(CAMERAS), reason=st.sampled_from([Reason.NONE, Reason.NONE, Reason.LOST_FRAME]))
+    def announce(self, camera: str, reason: Reason) -> None:
+        pen = self.pens[camera]
+        trigger = Trigger(trigger_id=pen.next_trigger_id, exposed_ns=self.now_ns, reason=reason)
+        pen.announce(trigger)
+        self.announced[camera, trigger.trigger_id] = trigger
+
+    @precondition(lambda self: self.announced)
+    @rule(data=st.data(), verdict=st.sampled_from(list(VerdictWord)))
+    def answer(self, data: st.DataObject, verdict: VerdictWord) -> None:
+        camera, trigger_id = data.draw(st.sampled_from(sorted(self.announced)))
+        reason = Reason.IMAGE_INVALID if verdict is VerdictWord.UNKNOWN else Reason.NONE
+        self.ledger.take_announced()
+        self.ledger.answer(Finding(camera, trigger_id, verdict, reason))
+
+    @precondition(lambda self: self.announced)
+    @rule(data=st.data())
+    def amend(self, data: st.DataObject) -> None:
+        camera, trigger_id = data.draw(st.sampled_from(sorted(self.announced)))
+        trigger = self.announced[camera, trigger_id]
+        self.pens[camera].amend(Trigger(trigger_id=trigger_id, exposed_ns=trigger.exposed_ns, reason=Reason.RING_FULL))
+        self.ledger.amend(camera, trigger_id)
+
+    @rule(camera=st.sampled_from(CAMERAS))
+    def grabber_dies(self, camera: str) -> None:
+        self.ledger.orphan(camera)
+
+    @rule(ms=st.integers(1, 150))
+    def time_passes(self, ms: int) -> None:
+        self.now_ns += ms * 1_000_000
+
+    @rule(dies_before_sending=st.booleans())
+    def publisher_step(self, dies_before_sending: bool) -> None:
+        self.ledger.take_announced()
+        for inspection in self.ledger.due(self.now_ns):
+            verdict = self.ledger.decide(inspection, Reason.LATE, self.now_ns)
+            assert verdict.verdict_seq not in self.given_ids, "a verdict_seq was used twice"
+            self.given_ids.add(verdict.verdict_seq)
+            if dies_before_sending:
+                self.publisher_is_killed()
+                return
+            for view in inspection.views:
+                key = (view.camera, view.trigger.trigger_id)
+                if verdict.is_sent:
+                    assert key not in self.sent, "two messages for one inspection"
+                    assert self.now_ns < inspection.deadline_ns, "sent after its deadline"
+                    self.sent[key] = (verdict.verdict, self.now_ns)
+                if verdict.verdict is VerdictWord.OK:
+                    assert view.finding is not None, "OK without a finding"
+                    assert view.finding.verdict is VerdictWord.OK
+
+    @rule()
+    def publisher_is_killed(self) -> None:
+        close_as_the_kernel_does(self.ledger)
+        self.ledger = self._new_ledger()
+
+    @invariant()
+    def every_trigger_has_one_state(self) -> None:
+        for camera in CAMERAS:
+            counts = count(self.folder, camera)
+            assert counts.invariant_holds
+            assert counts.triggers == sum(of_camera == camera for of_camera, _ in self.announced)
+
+    def teardown(self) -> None:
+        self.now_ns += 10 * DEADLINE_NS
+        self.publisher_step(dies_before_sending=False)
+        assert all(count(self.folder, camera).open == 0 for camera in CAMERAS), "open past its deadline"
+        self.ledger.close()
+        for pen in self.pens.values():
+            pen.close()
+        shutil.rmtree(self.folder)
+
+
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
