@@ -1,0 +1,51 @@
+"""Write a model bundle: files first, then `model.toml` with their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from appliance.modelling import ModelBundle, load_bundle
+from appliance.modelling.bundle import CONTRACT_FILE
+
+
+def write_bundle(folder: Path, contract: Mapping[str, Any]) -> ModelBundle:
+    """Hash every file in the folder, write `model.toml` and read the bundle back as the appliance would.
+
+    Args:
+        folder: Holds the bundle's files already; a `model.toml` in it is replaced.
+        contract: Content of `model.toml` but for `[files]`.
+    Raises:
+        ModelError: The result isn't a bundle that the appliance accepts.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != CONTRACT_FILE
+    }
+    (folder / CONTRACT_FILE).write_text("\n".join(_toml({**contract, "files": files})) + "\n", encoding="utf-8")
+    return load_bundle(folder)
+
+
+def _toml(table: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Write a table: plain keys first, then its sub-tables. JSON's strings, numbers and lists are TOML's too."""
+    lines = [f"{_key(key)} = {json.dumps(value)}" for key, value in table.items() if not _is_table(value)]
+    for key, value in table.items():
+        name = prefix + _key(key)
+        if isinstance(value, Mapping):
+            lines += ["", f"[{name}]", *_toml(value, f"{name}.")]
+        elif _is_table(value):
+            for row in value:
+                lines += ["", f"[[{name}]]", *_toml(row, f"{name}.")]
+    return lines
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and bool(value) and isinstance(value[0], Mapping))
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)

@@ -1,0 +1,65 @@
+"""From a trained model to ONNX: standard operators only, one file, dynamic batch, uint8 in."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+
+from appliance.errors import ModelError
+from appliance.learning.deeppcb import SIZE_PX
+from appliance.learning.network import STRIDES_PX, Detector, ExportedDetector
+
+OPSET = 17
+INPUT_NAME = "images"
+OUTPUT_NAME = "detections"
+
+
+def output_shape(class_count: int) -> tuple[str, int, int]:
+    """Return the exported output's shape: batch, 4 + C rows, one column for each candidate."""
+    return "N", 4 + class_count, sum((SIZE_PX // stride_px) ** 2 for stride_px in STRIDES_PX)
+
+
+def export(model: Detector, path: Path) -> None:
+    """Write the model as the appliance runs it.
+
+    Raises:
+        ModelError: The written file isn't plain, self-contained ONNX.
+    """
+    wrapped = ExportedDetector(model).eval()  # torch.onnx puts a model that isn't in eval mode back into training
+    example = torch.zeros((1, 1, SIZE_PX, SIZE_PX), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        # The tracing exporter needs nothing but onnx; its warnings are about shapes that are constants here.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            wrapped,
+            (example,),
+            str(path),
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_axes={INPUT_NAME: {0: "N"}, OUTPUT_NAME: {0: "N"}},
+            dynamo=False,
+        )
+    _finish(path, output_shape(model.class_count))
+
+
+def _finish(path: Path, shape: tuple[str, int, int]) -> None:
+    graph = onnx.load(str(path))
+    foreign = sorted({node.domain for node in graph.graph.node} - {"", "ai.onnx"})
+    external = [tensor.name for tensor in graph.graph.initializer if tensor.external_data]
+    if foreign or external:
+        raise ModelError(f"{path}: expected standard operators and no external data, got {foreign} {external}")
+    dims = graph.graph.output[0].type.tensor_type.shape.dim
+    for dim, size in zip(dims, shape, strict=True):
+        dim.Clear()
+        if isinstance(size, int):
+            dim.dim_value = size
+        else:
+            dim.dim_param = size
+    for node in graph.graph.node:
+        node.doc_string = ""
+    onnx.checker.check_model(graph, full_check=True)
+    onnx.save(graph, str(path))

@@ -1,0 +1,202 @@
+"""The detector that learns: a small anchor-free convolutional network, written out in full.
+
+Two detection levels (stride 8 and 16) suit defects of about 15 to 200 pixels in a 640 pixel frame.
+ReLU and channel counts that are multiples of 16 are chosen for the box: ONNX Runtime fuses
+convolution and ReLU, and its CPU kernels work on blocks of 16 channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+STRIDES_PX = (8, 16)
+RARITY = 1e-3  # share of candidates that show a given class: where scores start, so that early steps are calm
+
+
+@dataclass(frozen=True)
+class Width:
+    """Channel counts at stride 4, 8, 16 and 32."""
+
+    at_4: int = 32
+    at_8: int = 32
+    at_16: int = 96
+    at_32: int = 128
+
+
+class ConvUnit(nn.Sequential):
+    """Convolution, batch normalisation, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03),
+            nn.ReLU(inplace=True),
+        )
+
+
+class SplitBlock(nn.Module):
+    """Half of the channels pass through `depth` residual pairs of 3x3 convolutions, then all are mixed."""
+
+    def __init__(self, inputs: int, outputs: int, depth: int = 1) -> None:
+        super().__init__()
+        half = outputs // 2
+        self.enter = ConvUnit(inputs, outputs, kernel=1)
+        self.pairs = nn.ModuleList(nn.Sequential(ConvUnit(half, half), ConvUnit(half, half)) for _ in range(depth))
+        self.leave = ConvUnit(outputs + depth * half, outputs, kernel=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H, W)."""
+        parts = list(self.enter(features).chunk(2, dim=1))
+        for pair in self.pairs:
+            parts.append(parts[-1] + pair(parts[-1]))
+        return self.leave(torch.cat(parts, dim=1))
+
+
+class PyramidPool(nn.Module):
+    """Three chained 5x5 max pools: context from far away at stride 32."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.enter = ConvUnit(channels, channels // 2, kernel=1)
+        self.pool = nn.MaxPool2d(5, stride=1, padding=2)
+        self.leave = ConvUnit(channels * 2, channels, kernel=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Keep the shape."""
+        parts = [self.enter(features)]
+        for _ in range(3):
+            parts.append(self.pool(parts[-1]))
+        return self.leave(torch.cat(parts, dim=1))
+
+
+class Backbone(nn.Module):
+    """Grey image to features at stride 8, 16 and 32.
+
+    The first convolution (6x6, stride 4) is a space-to-depth of 2x2 followed by a 3x3 of stride 2, in one
+    operation: every pixel is seen, none is averaged away, and the work is that of a quarter of the side.
+    """
+
+    def __init__(self, width: Width) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, width.at_4, 6, 4, 1, bias=False),
+            nn.BatchNorm2d(width.at_4, eps=1e-3, momentum=0.03),
+            nn.ReLU(inplace=True),
+        )
+        self.to_8 = nn.Sequential(
+            ConvUnit(width.at_4, width.at_8, stride=2), SplitBlock(width.at_8, width.at_8, depth=2)
+        )
+        self.to_16 = nn.Sequential(
+            ConvUnit(width.at_8, width.at_16, stride=2), SplitBlock(width.at_16, width.at_16, depth=2)
+        )
+        self.to_32 = nn.Sequential(
+            ConvUnit(width.at_16, width.at_32, stride=2),
+            SplitBlock(width.at_32, width.at_32),
+            PyramidPool(width.at_32),
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map (N, 1, H, W) in 0..1 to features at stride 8, 16, 32."""
+        at_8 = self.to_8(self.stem(images))
+        at_16 = self.to_16(at_8)
+        return at_8, at_16, self.to_32(at_16)
+
+
+class Neck(nn.Module):
+    """Bring the far-sighted features back down to stride 16 and 8."""
+
+    def __init__(self, width: Width) -> None:
+        super().__init__()
+        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+        self.narrow_32 = ConvUnit(width.at_32, width.at_16 // 2, kernel=1)
+        self.mix_16 = SplitBlock(width.at_16 + width.at_16 // 2, width.at_16)
+        self.narrow_16 = ConvUnit(width.at_16, width.at_8, kernel=1)
+        self.mix_8 = SplitBlock(width.at_8 * 2, width.at_8)
+
+    def forward(self, at_8: Tensor, at_16: Tensor, at_32: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features the two heads read, at stride 8 and 16."""
+        mixed_16 = self.mix_16(torch.cat([at_16, self.up(self.narrow_32(at_32))], dim=1))
+        mixed_8 = self.mix_8(torch.cat([at_8, self.up(self.narrow_16(mixed_16))], dim=1))
+        return mixed_8, mixed_16
+
+
+class Head(nn.Module):
+    """Separate branches for "what" and "where" on one level."""
+
+    def __init__(self, channels: int, class_count: int) -> None:
+        super().__init__()
+        self.what = self._branch(channels, class_count)
+        self.where = self._branch(channels, 4)
+        nn.init.constant_(self.what[-1].bias, -math.log((1 - RARITY) / RARITY))
+        nn.init.constant_(self.where[-1].bias, 0.7)
+
+    @staticmethod
+    def _branch(channels: int, outputs: int) -> nn.Sequential:
+        return nn.Sequential(
+            ConvUnit(channels, channels, kernel=3, groups=channels),
+            ConvUnit(channels, channels, kernel=1),
+            ConvUnit(channels, channels, kernel=3, groups=channels),
+            ConvUnit(channels, channels, kernel=1),
+            nn.Conv2d(channels, outputs, 1),
+        )
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return class logits (N, C, A) and raw side distances (N, 4, A) of this level."""
+        return self.what(features).flatten(2), self.where(features).flatten(2)
+
+
+class Detector(nn.Module):
+    """Grey images to class logits and boxes, one candidate for each grid cell of each level."""
+
+    def __init__(self, class_count: int, width: Width | None = None) -> None:
+        super().__init__()
+        width = width or Width()
+        self.class_count = class_count
+        self.backbone = Backbone(width)
+        self.neck = Neck(width)
+        self.heads = nn.ModuleList([Head(width.at_8, class_count), Head(width.at_16, class_count)])
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (N, C, A) and xyxy boxes (N, 4, A) in input pixels, both float32."""
+        levels = self.neck(*self.backbone(images))
+        outputs = [head(level) for head, level in zip(self.heads, levels, strict=True)]
+        logits = torch.cat([what for what, _ in outputs], dim=2).float()
+        raw = torch.cat([where for _, where in outputs], dim=2).float()
+        centres, strides = anchor_grid([(int(x.shape[2]), int(x.shape[3])) for x in levels])
+        return logits, boxes_from_sides(raw, centres, strides)
+
+
+def anchor_grid(shapes: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    """Return cell centres (2, A) as x, y in px and strides (1, A) in px, level after level."""
+    centres, strides = [], []
+    for (height, width), stride_px in zip(shapes, STRIDES_PX, strict=True):
+        ys, xs = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        cell = torch.stack([xs, ys]).reshape(2, -1).float()
+        centres.append((cell + 0.5) * stride_px)
+        strides.append(torch.full((1, height * width), float(stride_px)))
+    return torch.cat(centres, dim=1), torch.cat(strides, dim=1)
+
+
+def boxes_from_sides(raw: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
+    """Turn raw outputs into xyxy: softplus makes each side's distance from the centre positive."""
+    sides = nn.functional.softplus(raw) * 2.0 * strides
+    return torch.cat([centres - sides[:, :2], centres + sides[:, 2:]], dim=1)
+
+
+class ExportedDetector(nn.Module):
+    """The detector as the appliance runs it: uint8 in, YOLOv8-style `[N, 4 + C, A]` out."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, 1, H, W) uint8 to (N, 4 + C, A): cx cy w h in input px, then class scores in 0..1."""
+        logits, boxes = self.detector(images.float() * (1.0 / 255.0))
+        low, high = boxes[:, :2], boxes[:, 2:]
+        return torch.cat([(low + high) * 0.5, high - low, logits.sigmoid()], dim=1)

@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.learning.augment import cut, heal, orient, relight, vary, zoom
+from appliance.learning.deeppcb import Part
+
+
+def part(*boxes: tuple[int, int, int, int], side: int = 640) -> Part:
+    """Make a part whose defects are white on black, so that a box can be checked against the pixels."""
+    pixels = np.zeros((side, side), np.uint8)
+    for x1, y1, x2, y2 in boxes:
+        pixels[y1:y2, x1:x2] = 255
+    return Part(
+        name="a",
+        group="0",
+        path=Path("a"),
+        pixels=pixels,
+        boxes=np.array(boxes, np.float32).reshape(-1, 4),
+        class_ids=np.arange(len(boxes), dtype=np.int64),
+        clean_pixels=np.zeros((side, side), np.uint8),
+    )
+
+
+def framed(pixels: np.ndarray) -> list[int]:
+    ys, xs = np.nonzero(pixels > 127)
+    return [int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1]
+
+
+@given(view=st.integers(0, 7), x=st.integers(0, 500), y=st.integers(0, 500), w=st.integers(1, 99), h=st.integers(1, 99))
+def test_box_turns_with_the_pixels(view, x, y, w, h):
+    turned = orient(part((x, y, x + w, y + h)), view)
+    assert turned.boxes[0].tolist() == framed(turned.pixels)
+
+
+def test_the_eight_views_all_differ():
+    views = [orient(part((10, 20, 40, 90)), view).boxes[0].tolist() for view in range(8)]
+    assert len({tuple(view) for view in views}) == 8
+
+
+@given(scale=st.floats(0.75, 1.4), seed=st.integers(0, 99))
+def test_box_grows_with_the_pixels(scale, seed):
+    original = part((300, 290, 340, 350))
+    zoomed = zoom(original, scale, np.random.default_rng(seed))
+    if len(zoomed.boxes):
+        size = zoomed.boxes[0][2:] - zoomed.boxes[0][:2]
+        assert (size <= np.array([40, 60]) * scale + 1e-2).all()
+        x1, y1, x2, y2 = zoomed.boxes[0].astype(int)
+        assert zoomed.pixels[(y1 + y2) // 2, (x1 + x2) // 2] > 127
+
+
+@given(seed=st.integers(0, 500))
+def test_cutting_keeps_boxes_on_their_defects(seed):
+    cutting = cut(part((30, 40, 60, 80), (400, 410, 460, 440)), 192, np.random.default_rng(seed))
+    assert cutting.pixels.shape == (192, 192)
+    assert len(cutting.boxes) == len(cutting.class_ids)
+    for x1, y1, x2, y2 in cutting.boxes.astype(int):
+        assert (cutting.pixels[y1:y2, x1:x2] == 255).all()
+
+
+def test_healed_defect_is_gone_from_pixels_and_truth():
+    healed = heal(part((30, 40, 60, 80), (400, 410, 460, 440)), np.array([True, False]))
+    assert healed.boxes.tolist() == [[400, 410, 460, 440]]
+    assert healed.class_ids.tolist() == [1]
+    assert framed(healed.pixels) == [400, 410, 460, 440]
+
+
+def test_defect_that_touches_one_that_stays_is_not_healed():
+    healed = heal(part((30, 40, 60, 80), (62, 40, 90, 80)), np.array([True, False]))
+    assert len(healed.boxes) == 2
+    assert (healed.pixels[40:80, 30:60] == 255).all()
+
+
+def test_part_that_is_given_is_never_changed():
+    original = part((30, 40, 60, 80))
+    before = original.pixels.copy()
+    for seed in range(20):
+        vary(original, np.random.default_rng(seed))
+    np.testing.assert_array_equal(original.pixels, before)
+
+
+def test_same_seed_gives_the_same_variation():
+    first, second = (vary(part((30, 40, 60, 80)), np.random.default_rng(4)) for _ in range(2))
+    np.testing.assert_array_equal(first.pixels, second.pixels)
+    np.testing.assert_array_equal(first.boxes, second.boxes)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_light_changes_but_dark_stays_darker_than_bright(seed):
+    lit = relight(part((0, 0, 320, 640)).pixels, np.random.default_rng(seed))
+    assert lit[:, :300].mean() > lit[:, 340:].mean() + 100

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.errors import ModelContractMismatch
+from appliance.modelling import ModelInput, Placement, fit
+
+
+def model_input(width: int = 640, height: int = 640, how: str = "letterbox") -> ModelInput:
+    return ModelInput.model_validate(
+        {
+            "name": "images",
+            "layout": "NCHW",
+            "dtype": "uint8",
+            "pixel_format": "Mono8",
+            "height": height,
+            "width": width,
+            "fit": how,
+            "pad_value": 255,
+        }
+    )
+
+
+sizes = st.integers(1, 900)
+
+
+@given(width=sizes, height=sizes, model_width=sizes, model_height=sizes, data=st.data())
+def test_box_comes_back_where_it_was_after_the_round_trip(width, height, model_width, model_height, data):
+    place = fit(np.zeros((height, width), np.uint8), model_input(model_width, model_height))[1]
+    xs = sorted(data.draw(st.tuples(st.floats(0, width), st.floats(0, width))))
+    ys = sorted(data.draw(st.tuples(st.floats(0, height), st.floats(0, height))))
+    box = np.array([[xs[0], ys[0], xs[1], ys[1]]], np.float32)
+    np.testing.assert_allclose(place.to_image(place.to_model_input(box)), box, rtol=1e-4, atol=1e-2)
+
+
+@given(width=sizes, height=sizes, model_width=sizes, model_height=sizes)
+def test_frame_lies_whole_and_centred_in_the_model_input(width, height, model_width, model_height):
+    array, place = fit(np.zeros((height, width), np.uint8), model_input(model_width, model_height))
+    assert array.shape == (model_height, model_width)
+    frame = place.to_model_input(np.array([[0, 0, width, height]], np.float32))[0]
+    assert (frame >= -1e-3).all()
+    assert frame[2] <= model_width + 1e-2
+    assert frame[3] <= model_height + 1e-2
+    assert abs((model_width - frame[2]) - frame[0]) <= 1.01
+    assert abs((model_height - frame[3]) - frame[1]) <= 1.01
+
+
+def test_frame_of_the_right_size_is_passed_on_without_a_copy():
+    frame = np.zeros((640, 640), np.uint8)
+    array, place = fit(frame, model_input())
+    assert array is frame
+    assert place.is_identity
+
+
+def test_letterbox_puts_the_picture_in_the_middle_and_pads_with_the_contract_s_grey():
+    array, place = fit(np.zeros((320, 640), np.uint8), model_input())
+    assert (array[:160] == 255).all()
+    assert (array[160:480] == 0).all()
+    assert (array[480:] == 255).all()
+    assert (place.scale_x, place.offset_y_px) == (1.0, 160.0)
+
+
+def test_both_axes_keep_their_own_scale_where_rounding_makes_them_differ():
+    array, place = fit(np.zeros((3, 1000), np.uint8), model_input())
+    assert place.scale_x == pytest.approx(0.64)
+    assert place.scale_y == pytest.approx(2 / 3)
+    assert int((array == 0).any(axis=1).sum()) == 2
+
+
+def test_boxes_are_clipped_to_the_frame():
+    place = Placement(100, 50)
+    np.testing.assert_array_equal(
+        place.to_image(np.array([[-5, -5, 200, 200]], np.float32)), np.array([[0, 0, 100, 50]], np.float32)
+    )
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [np.zeros((10, 10, 3), np.uint8), np.zeros((10, 10), np.uint16), np.zeros((0, 10), np.uint8)],
+    ids=["colour", "16 bit", "empty"],
+)
+def test_frame_that_is_not_mono8_is_refused(frame):
+    with pytest.raises(ModelContractMismatch, match="expected"):
+        fit(frame, model_input())
+
+
+def test_exact_model_refuses_another_size_and_says_both():
+    with pytest.raises(ModelContractMismatch, match=r"expected 640x640 px, got 320x240"):
+        fit(np.zeros((240, 320), np.uint8), model_input(how="exact"))
