@@ -30,9 +30,8 @@ class Targets:
     scores: Tensor
 
 
-@torch.no_grad()
 def assign(scores: Tensor, boxes: Tensor, centres: Tensor, true_boxes: Tensor, true_classes: Tensor) -> Targets:
-    """Assign candidates of one frame to its defects.
+    """Assign candidates of one frame to its defects. The caller switches gradients off.
 
     Args:
         scores: (A, C) in 0..1. boxes: (A, 4) xyxy px, predicted. centres: (A, 2) px.

@@ -22,11 +22,12 @@ def detection_loss(logits: Tensor, boxes: Tensor, centres: Tensor, truth: Sequen
         truth: For each frame boxes (G, 4) xyxy px and classes (G,).
     """
     logits, boxes = logits.transpose(1, 2), boxes.transpose(1, 2)
-    scores = logits.detach().sigmoid()
-    targets = [
-        assign(scores[i], boxes[i].detach(), centres.T, true_boxes, true_classes)
-        for i, (true_boxes, true_classes) in enumerate(truth)
-    ]
+    with torch.no_grad():
+        scores = logits.sigmoid()
+        targets = [
+            assign(scores[i], boxes[i], centres.T, true_boxes, true_classes)
+            for i, (true_boxes, true_classes) in enumerate(truth)
+        ]
     wanted = torch.stack([target.scores for target in targets])
     total = wanted.sum().clamp(min=1.0)
     class_loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / total

@@ -99,7 +99,8 @@ class Trainer:
             self.progress.minutes += (time.monotonic() - started_s) / 60
             self._report_epoch(loss)
             self._save()
-        return self.average.eval()
+        averaged: Detector = self.average.eval()
+        return averaged
 
     def _train_epoch(self, epoch: int) -> float:
         self.model.train()
@@ -152,15 +153,15 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.learning_rate * factor
 
-    @torch.no_grad()
     def _update_average(self, step: int) -> None:
         decay = min(self.plan.average_decay, (1 + step) / (10 + step))
         current = self.model.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.dtype.is_floating_point:
-                value.lerp_(current[name], 1 - decay)
-            else:
-                value.copy_(current[name])
+        with torch.no_grad():
+            for name, value in self.average.state_dict().items():
+                if value.dtype.is_floating_point:
+                    value.lerp_(current[name], 1 - decay)
+                else:
+                    value.copy_(current[name])
 
     def _report_epoch(self, loss: float) -> None:
         done = self.progress
@@ -222,9 +223,9 @@ def torch_run(model: Detector) -> Run:
     """Wrap a model so that it runs like an ONNX session: uint8 images in, raw outputs out."""
     wrapped = ExportedDetector(model).eval()
 
-    @torch.inference_mode()
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        output: NDArray[np.float32] = wrapped(torch.from_numpy(images)).numpy()
+        with torch.inference_mode():
+            output: NDArray[np.float32] = wrapped(torch.from_numpy(images)).numpy()
         return output
 
     return run
