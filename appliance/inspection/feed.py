@@ -1,9 +1,11 @@
 """One camera's frames as the inspector gets them, whatever happens to the grabber behind them."""
 
 import logging
+import time
 from pathlib import Path
 
 from appliance.clock import NS_PER_MS
+from appliance.errors import RingError
 from appliance.ring import FrameLease, RingReader
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,13 @@ class CameraFeed:
         """Take all frames that wait, oldest first; the caller releases each. Notices a grabber that has gone."""
         if self._reader is None:
             return []
-        leases = self._reader.receive()
+        try:
+            leases = self._reader.receive()
+        except RingError as error:  # protocol or memory trouble: the reader has hung up, a new start may help
+            log.error("camera %s: %s; connecting again", self.camera, error)  # noqa: TRY400 (a message, not a bug)
+            self._reader = None
+            self._retry_ns = time.monotonic_ns() + _LONGEST_RETRY_NS
+            return []
         if not self._reader.is_connected:
             log.warning("camera %s: its grabber has gone; connecting again", self.camera)
             self._reader = None

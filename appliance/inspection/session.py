@@ -59,7 +59,7 @@ class DetectorSession:
         Raises:
             ModelError: The network fails on valid input.
         """
-        noise = np.random.default_rng(0).integers(0, 256, (self.max_batch, *self.frame_shape), np.uint8)
+        noise = np.random.default_rng(0).integers(64, 192, (self.max_batch, *self.frame_shape), np.uint8)
         for size in range(1, self.max_batch + 1):
             took_ns = 0
             for _ in range(_WARM_UP_RUNS):

@@ -52,10 +52,6 @@ class MarkingCamera:
         self.outcomes[trigger_id] = offered.reason
         return offered
 
-    def lose(self, trigger: Trigger, reason: Reason) -> None:
-        """Note a frame that waited in vain; hand this to the ring as `on_lost`."""
-        self.outcomes[trigger.trigger_id] = reason
-
 
 def marked_trigger(trigger_id: int, reason: Reason = Reason.NONE) -> Trigger:
     """Make the trigger of a marked frame."""

@@ -1,4 +1,4 @@
-"""A detector without training: it finds bright cells. Small enough to load in milliseconds, real enough for ONNX Runtime.
+"""A detector without training that finds bright cells: loads in milliseconds, runs in the real ONNX Runtime.
 
 Each 16x16 cell of the image is one candidate; its box is the cell, its score for class `bright` the cell's mean
 grey / 255. Class `dark` never scores. Two faults can be built in, both chosen by the pixels, so a test decides frame by

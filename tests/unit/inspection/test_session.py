@@ -93,7 +93,7 @@ def test_batch_of_another_shape_or_type_is_refused(tmp_path: Path) -> None:
 
 def test_bytes_that_are_no_network_are_refused_in_one_line(tmp_path: Path) -> None:
     bundle = with_network(write_tiny_bundle(tmp_path / "tiny"), b"not an onnx file")
-    with pytest.raises(ModelError, match="model tiny: ONNX Runtime .* refuses model.onnx") as refusal:
+    with pytest.raises(ModelError, match=r"model tiny: ONNX Runtime .* refuses model.onnx") as refusal:
         DetectorSession(bundle, provider=CPU)
     assert "\n" not in str(refusal.value)
 
@@ -111,7 +111,7 @@ def test_network_of_other_outputs_is_refused(tmp_path: Path) -> None:
     network = onnx.load_from_string(write_tiny_bundle(tmp_path / "other").onnx_bytes)
     network.graph.node[-1].output[0] = network.graph.output[0].name = "places"
     bundle = with_network(write_tiny_bundle(tmp_path / "tiny"), network.SerializeToString())
-    with pytest.raises(ModelContractMismatch, match="expected outputs 'candidates' .* got 'places'"):
+    with pytest.raises(ModelContractMismatch, match=r"expected outputs 'candidates' .* got 'places'"):
         DetectorSession(bundle, provider=CPU)
 
 
