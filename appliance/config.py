@@ -80,6 +80,13 @@ class CameraConfig(ConfinedModel):
     source: Annotated[GenicamSource | FolderSource, Field(discriminator="kind")]
     ring: RingConfig = RingConfig()
 
+    @property
+    def replayed_folder(self) -> Path | None:
+        """Folder of the images that this camera replays; None for a real camera."""
+        if isinstance(self.source, FolderSource):
+            return self.source.images
+        return self.source.simulator.images if self.source.simulator is not None else None
+
 
 class InspectorConfig(ConfinedModel):
     """The inspector process."""

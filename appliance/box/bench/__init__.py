@@ -1,0 +1,1 @@
+"""Benchmarks: what this machine does, measured in one run, in turn with what it is compared to."""
