@@ -16,9 +16,8 @@ from appliance.errors import ApplianceError, ToolMissing
 
 SOURCE_FOLDER = Path(__file__).parent
 DEFAULT_DESTINATION = SOURCE_FOLDER / "build" / "appliance_simcam.cti"
-FLAGS = (
-    "-std=c11 -D_GNU_SOURCE -O2 -g1 -Wall -Wextra -Werror -fvisibility=hidden -shared -fPIC -pthread".split()
-)
+FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-g1", "-Wall", "-Wextra", "-Werror")
+LINK_FLAGS = ("-fvisibility=hidden", "-shared", "-fPIC", "-pthread")
 
 
 def build(destination: Path | None = None, *, extra_flags: Sequence[str] = ()) -> Path:
@@ -34,15 +33,14 @@ def build(destination: Path | None = None, *, extra_flags: Sequence[str] = ()) -
     target = (destination or DEFAULT_DESTINATION).resolve()
     compiler = shlex.split(os.environ.get("CC", "gcc"))
     sources = sorted(SOURCE_FOLDER.glob("*.c"))
-    arguments = [*FLAGS, *extra_flags, *(source.name for source in sources), "-lm"]
+    arguments = [*FLAGS, *LINK_FLAGS, *extra_flags, *(source.name for source in sources), "-lm"]
     stamp = target.with_suffix(".stamp")
     fingerprint = _fingerprint([*compiler, *arguments])
     if target.exists() and stamp.exists() and stamp.read_text() == fingerprint:
         return target
     if shutil.which(compiler[0]) is None:
         raise ToolMissing(
-            f"the simulated camera needs a C compiler and found no '{compiler[0]}': "
-            "sudo apt-get install gcc libc6-dev"
+            f"the simulated camera needs a C compiler and found no '{compiler[0]}': sudo apt-get install gcc libc6-dev"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(f".{os.getpid()}.partial")
@@ -57,7 +55,7 @@ def build(destination: Path | None = None, *, extra_flags: Sequence[str] = ()) -
 
 def _fingerprint(command: Sequence[str]) -> str:
     digest = hashlib.sha256(shlex.join(command).encode())
-    for path in sorted(SOURCE_FOLDER.glob("*.[ch]")) + [SOURCE_FOLDER / "nodes.xml"]:
+    for path in [*sorted(SOURCE_FOLDER.glob("*.[ch]")), SOURCE_FOLDER / "nodes.xml"]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -9,7 +9,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
@@ -71,6 +71,10 @@ class Counters:
     last_pulse: int
     """The last pulse an acquiring camera looked at."""
     faults_served: dict[str, int]
+
+
+_COUNTER_NAMES = [field.name for field in fields(Counters) if field.name not in {"pulses", "faults_served"}]
+"""In the order of struct counters in state.h."""
 
 
 @dataclass(frozen=True)
@@ -165,9 +169,10 @@ class SimcamControl:
     def counters(self) -> Counters:
         """What the camera did so far."""
         words = struct.unpack("=11Q", os.pread(self._fd, 88, _COUNTERS_AT))
+        counted = dict(zip(_COUNTER_NAMES, words, strict=True))
         served = struct.unpack("=16Q", os.pread(self._fd, 128, _SERVED_AT))
         by_kind = {kind.name.lower(): served[kind] for kind in FaultKind}
-        return Counters(self.pulses(), *words, faults_served=by_kind)
+        return Counters(pulses=self.pulses(), **counted, faults_served=by_kind)
 
     def close(self) -> None:
         """Let go of the file; the camera and its commands stay as they are."""
@@ -193,7 +198,7 @@ class SimcamControl:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _head(self) -> tuple[bytes, bytes, int, int, int, int, int, int]:
-        return _HEAD.unpack(os.pread(self._fd, _HEAD.size, 0))  # type: ignore[return-value]
+        return _HEAD.unpack(os.pread(self._fd, _HEAD.size, 0))
 
     def _adopt(self) -> None:
         """Make a new file, or one of another boot or layout, an empty one; leave a fitting one alone."""

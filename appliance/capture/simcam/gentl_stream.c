@@ -5,7 +5,8 @@
 #include "library.h"
 #include "registers.h"
 
-enum { BUFFER_ALIGNMENT = 8, BUFFERS_MIN = 2 };
+/* Every byte is written by memcpy or one at a time, so any address will do. */
+enum { BUFFER_ALIGNMENT = 1, BUFFERS_MIN = 2 };
 
 /* Pin the stream and lock its camera; on failure neither. */
 static GC_ERROR enter_stream(DS_HANDLE stream, struct camera **camera) {
@@ -126,9 +127,6 @@ GC_API DSAnnounceBuffer(DS_HANDLE stream, void *base, size_t size, void *user, B
     struct camera *camera = NULL;
     if (base == NULL || size == 0 || buffer == NULL) {
         return fail(GC_ERR_INVALID_PARAMETER, "a buffer needs memory, a size and a handle pointer");
-    }
-    if ((uintptr_t)base % BUFFER_ALIGNMENT != 0) {
-        return fail(GC_ERR_INVALID_PARAMETER, "a buffer's address must be a multiple of %d", BUFFER_ALIGNMENT);
     }
     GC_ERROR code = enter_stream(stream, &camera);
     if (code == GC_ERR_SUCCESS) {

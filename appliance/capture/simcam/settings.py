@@ -120,7 +120,6 @@ def write(path: Path, cameras: Sequence[SimulatedCamera], cache_dir: Path | None
 def _section(camera: SimulatedCamera, pack: Pack) -> str:
     camera.state.absolute().parent.mkdir(parents=True, exist_ok=True)
     lines = [f"\n[camera {camera.serial}]", f"pack = {pack.path.absolute()}", f"state = {camera.state.absolute()}"]
-    for field in fields(camera):
-        if field.name not in {"serial", "images", "state"}:
-            lines.append(f"{field.name} = {getattr(camera, field.name)}")
+    keys = [field.name for field in fields(camera) if field.name not in {"serial", "images", "state"}]
+    lines += [f"{key} = {getattr(camera, key)}" for key in keys]
     return "\n".join(lines) + "\n"
