@@ -13,13 +13,13 @@ import gc
 import logging
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from appliance.capture.acquisition import Acquisition, FrameHandler
 from appliance.capture.announcer import Announcer
 from appliance.capture.delivery import Announcement, StreamPlan
 from appliance.capture.running_mark import RunningMark
+from appliance.capture.simulator import simulator_dir
 from appliance.capture.slot_supply import SlotSupply
 from appliance.capture.source import open_source
 from appliance.capture.trigger_ledger import TriggerLedger
@@ -54,11 +54,7 @@ def run_grabber(config: ApplianceConfig, camera: str, stage: Stage) -> None:
         grabber.finish()
     finally:
         grabber.close()
-
-
-def simulator_dir(runtime_dir: Path) -> Path:
-    """Where simulated cameras keep settings, pictures and state; outlives the grabber, as a line does."""
-    return runtime_dir / "simcam"
+        stage.stopped()
 
 
 class Grabber:

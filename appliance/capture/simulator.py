@@ -7,6 +7,11 @@ from appliance.capture.simcam import build, settings
 from appliance.config import SimulatorConfig
 
 
+def simulator_dir(runtime_dir: Path) -> Path:
+    """Where simulated cameras keep settings, pictures and state; outlives the grabber, as a line does."""
+    return runtime_dir / "simcam"
+
+
 def state_path(simulator_dir: Path, serial: str) -> Path:
     """Where a simulated camera keeps what outlives the grabber: line, counters, faults on command."""
     return simulator_dir / f"{serial}.state"
