@@ -28,9 +28,9 @@ def listen(path: Path) -> socket.socket:
         OSError: The directory is missing or not writable.
     """
     server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
     try:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
         server.bind(str(path))
         path.chmod(0o600)
         server.listen(16)
@@ -41,14 +41,16 @@ def listen(path: Path) -> socket.socket:
 
 
 def connect(path: Path) -> socket.socket | None:
-    """Connect without blocking afterwards; None when nobody listens there now."""
-    peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    """Connect without blocking; None when nobody listens there now, or accepts (backlog full: a stopped writer)."""
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
         peer.connect(str(path))
     except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, BlockingIOError):
         peer.close()
         return None
-    peer.setblocking(False)
+    except OSError:
+        peer.close()
+        raise
     return peer
 
 
