@@ -40,8 +40,8 @@ def decode_hello(message: bytes) -> ReaderRole:
     try:
         hello = json.loads(message[1:]) if message[:1] == b"H" else {}
         version, role = hello["version"], ReaderRole(hello["role"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RingError(f"ring reader's hello refused: {error}, got {message[:80]!r}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RingError(f"ring reader's hello refused: {error!r}, got {message[:80]!r}") from error
     if version != VERSION:
         raise RingError(f"ring reader speaks version {version}, expected {VERSION}: restart it with this release")
     return role
@@ -53,11 +53,18 @@ def encode_layout(generation: int, layout: RingLayout) -> bytes:
 
 
 def decode_layout(message: bytes) -> tuple[int, RingLayout]:
-    """Read a generation's number and layout."""
-    fields = json.loads(message[1:])
-    generation = fields.pop("generation")
-    geometry = FrameGeometry(**fields.pop("geometry"))
-    return generation, RingLayout(geometry, **fields)
+    """Read a generation's number and layout.
+
+    Raises:
+        RingError: Written by another version.
+    """
+    try:
+        fields = json.loads(message[1:])
+        generation = fields.pop("generation")
+        geometry = FrameGeometry(**fields.pop("geometry"))
+        return generation, RingLayout(geometry, **fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RingError(f"ring layout not understood: {error!r}, got {message[:200]!r}") from error
 
 
 def encode_frame(slot: int, generation: int, trigger: Trigger) -> bytes:
@@ -71,10 +78,10 @@ def decode_frame(message: bytes) -> tuple[int, int, Trigger]:
     Raises:
         RingError: Damaged; never seen between processes of one version.
     """
-    _, slot, generation = _HEAD.unpack_from(message)
     trigger = Trigger.unpack(message[_HEAD.size :])
     if trigger is None:
-        raise RingError(f"frame descriptor of slot {slot} is damaged: {message!r}")
+        raise RingError(f"frame descriptor is damaged: {message!r}")
+    _, slot, generation = _HEAD.unpack_from(message)
     return slot, generation, trigger
 
 

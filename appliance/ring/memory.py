@@ -9,7 +9,7 @@ Byte map of the memfd (S slots; image = width * height * bytes per pixel; tail =
         S * stride (paged)   tail of slot 0           tail area: whole pages per slot, never mapped by readers
         ...
     padded, else:
-        i * stride           image and tail of slot i  stride = image + tail, rounded up to the alignment
+        i * stride           image and tail of slot i  stride = image + tail, rounded up to the alignment and 64
 
 In the packed map neighbouring images touch, so a batch is a slice. A camera nevertheless needs image and tail in one
 piece: the writer maps each slot's image pages and tail pages next to each other, in its own address space only.
@@ -19,10 +19,13 @@ can neither write nor pull the memory away (SIGBUS) under anybody.
 """
 
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
 from dataclasses import dataclass
+from math import lcm
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +72,8 @@ class RingLayout:
         """
         image = geometry.payload_bytes
         is_packed = tail_bytes == 0 or (image % mmap.PAGESIZE == 0 and mmap.PAGESIZE % alignment == 0)
-        stride = round_up(image if is_packed else image + tail_bytes, alignment)
+        # Padded images start on cache lines: a Mono16 array at an odd address is unaligned for everybody.
+        stride = round_up(image, alignment) if is_packed else round_up(image + tail_bytes, lcm(alignment, 64))
         return cls(geometry, slots, stride, tail_bytes, is_packed)
 
     @property
@@ -96,6 +100,7 @@ class RingMemory:
         self.fd = os.memfd_create("appliance-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._mappings: list[tuple[int, int]] = []
         try:
+            _expect_available(layout.total_bytes)
             os.posix_fallocate(self.fd, 0, layout.total_bytes)  # ENOSPC now, not SIGBUS at the first frame
             self._base, self._slot_stride = self._map()
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)
@@ -159,6 +164,15 @@ class RingMemory:
         if not fixed:
             self._mappings.append((result, length))
         return int(result)
+
+
+def _expect_available(needed_bytes: int) -> None:
+    # A memfd has no size limit of its own: asking for more than there is ends in the kernel's OOM killer, which may
+    # choose any process of the machine, long before posix_fallocate reports ENOSPC.
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, value = line.split(":")
+        if name == "MemAvailable" and needed_bytes > int(value.split()[0]) * 1024:
+            raise OSError(errno.ENOMEM, f"only {value.strip()} available")
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -27,6 +27,7 @@ class Generation:
     def __init__(self, number: int, layout: RingLayout, fd: int) -> None:
         self.number = number
         self.layout = layout
+        self.is_revoked = False  # the reader hung up: the camera may overwrite every slot
         try:
             mapping = mmap.mmap(fd, layout.images_bytes, prot=mmap.PROT_READ)
         except (OSError, ValueError) as error:
@@ -66,9 +67,9 @@ class FrameLease:
         """The memory the slot belongs to.
 
         Raises:
-            LeaseReleased: After `release`.
+            LeaseReleased: After `release`, or after the reader hung up.
         """
-        if self._generation is None:
+        if self._generation is None or self._generation.is_revoked:
             raise LeaseReleased(
                 f"slot {self.slot}, trigger {self.trigger.trigger_id}: used after its release; copy what you keep"
             )
@@ -89,7 +90,7 @@ class FrameLease:
         """Give the slot back; the second time does nothing."""
         generation, self._generation = self._generation, None
         if generation is not None:
-            self._reader.give_back(self.slot, generation.number)
+            self._reader.give_back(self.slot, generation)
 
     def __enter__(self) -> Self:
         return self
@@ -137,32 +138,56 @@ class RingReader:
         return self._socket.fileno() if self._socket is not None else -1
 
     def receive(self) -> list[FrameLease]:
-        """Take all frames that wait, oldest first. At EOF, gives what was queued and then counts as not connected."""
+        """Take all frames that wait, oldest first. At EOF, gives what was queued and then counts as not connected.
+
+        Raises:
+            RingError: Memory can't be mapped, or the writer speaks another protocol: hung up, all leases are over.
+        """
         leases: list[FrameLease] = []
         if self._socket is None:
             return leases
         self._flush()
         try:
             for message, fd in seqpacket.drain(self._socket):
-                if message[:1] == b"G" and fd is not None:
-                    self._generation = Generation(*datagrams.decode_layout(message), fd)
-                elif message[:1] == b"F":
-                    leases.append(self._lease(message))
-                elif fd is not None:
+                if message[:1] == b"G":
+                    self._generation = self._map(message, fd)
+                    continue
+                if fd is not None:
                     os.close(fd)
+                if message[:1] == b"F":
+                    leases.append(self._lease(message))
         except EOFError:
             self._hang_up()
+        except RingError:
+            self.close()
+            raise
         return leases
 
     def close(self) -> None:
-        """Hang up; the writer reclaims every lease that was not released."""
+        """Hang up; the writer reclaims every lease that was not released, so they can't be used any more."""
+        if self._socket is not None and self._generation is not None:
+            self._generation.is_revoked = True
         self._hang_up()
         self._generation = None
 
-    def give_back(self, slot: int, generation: int) -> None:
-        """Send a release. A release to a writer that is gone means nothing: the memory is ours alone then."""
-        self._unsent.append(datagrams.encode_release(slot, generation))
-        self._flush()
+    def give_back(self, slot: int, generation: Generation) -> None:
+        """Send a release, unless the memory is ours alone: an older generation's, or that of a writer that is gone.
+
+        A restarted writer counts generations from 1 again: such a release would end a lease of its own.
+        """
+        if self._socket is not None and generation is self._generation:
+            self._unsent.append(datagrams.encode_release(slot, generation.number))
+            self._flush()
+
+    def _map(self, message: bytes, fd: int | None) -> Generation:
+        if fd is None:
+            raise RingError(f"{self._path}: memory did not arrive: too many open files in this process")
+        try:
+            number, layout = datagrams.decode_layout(message)
+        except RingError:
+            os.close(fd)
+            raise
+        return Generation(number, layout, fd)
 
     def _lease(self, message: bytes) -> FrameLease:
         slot, number, trigger = datagrams.decode_frame(message)

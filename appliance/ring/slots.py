@@ -1,15 +1,15 @@
 """Who owns each slot: a pure state machine, no memory, no sockets, no clock.
 
-    state     owner             verbs allowed          next
-    FREE      nobody            loan                   WRITING
-    WRITING   the camera        receive, abandon       HELD, FREE
-    HELD      the ring          lend, (evicted)        LENT, FREE
-    LENT      1..n readers      release, drop_reader   LENT, FREE
+    state     owner             verbs allowed               next
+    FREE      nobody            loan                        WRITING
+    WRITING   the camera        receive, abandon            HELD, FREE
+    HELD      the ring          lend, abandon, (evicted)    LENT, FREE
+    LENT      1..n readers      release, drop_reader        LENT, FREE
 
 A slot is free when every reader has released it. At least `RESERVED` slots are never HELD or LENT, so a camera always
 has a place to write and a full ring shows as "received, not offered" instead of a silent drop inside the producer.
 One reader, the primary (the inspector), decides whether a frame counts as offered; others get what their quota allows
-and miss the rest, counted.
+and miss the rest, counted. Their quota is half the primary's: a stopped one (no EOF, no releases) can't starve it.
 """
 
 from collections import deque
@@ -40,11 +40,11 @@ class OverflowPolicy(Enum):
 
 @dataclass
 class ReaderAccount:
-    """One reader's leases and losses."""
+    """One reader's leases, and how many it may have."""
 
     is_primary: bool
+    quota: int
     leases: set[int] = field(default_factory=set)
-    missed: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,11 @@ class SlotTable:
             raise RingError(f"a ring needs at least {RESERVED + 2} slots, got {slots}")
         self.slots = slots
         self.overflow = overflow
-        self.lease_quota = min(lease_quota, slots - RESERVED)
+        self.lease_quota = max(1, min(lease_quota, slots - RESERVED))
+        self.observer_quota = max(1, self.lease_quota // 2)
         self.states = [SlotState.FREE] * slots
         self.dropped = 0
+        self.missed = 0  # frames that readers other than the primary did not get
         self._holders: list[set[int]] = [set() for _ in range(slots)]
         self._readers: dict[int, ReaderAccount] = {}
         self._held: deque[int] = deque()
@@ -84,8 +86,11 @@ class SlotTable:
         return None
 
     def abandon(self, slot: int) -> None:
-        """Take a slot back from the camera without a frame."""
-        self._expect(slot, SlotState.WRITING)
+        """Take a slot back without a frame, from the camera or before its frame was announced."""
+        if slot in self._held:
+            self._held.remove(slot)
+        else:
+            self._expect(slot, SlotState.WRITING)
         self._free(slot)
 
     def receive(self, slot: int) -> Receipt:
@@ -128,7 +133,7 @@ class SlotTable:
         """
         if is_primary and any(account.is_primary for account in self._readers.values()):
             raise RingError("this ring already has an inspector; stop the other one first")
-        self._readers[reader] = ReaderAccount(is_primary)
+        self._readers[reader] = ReaderAccount(is_primary, self.lease_quota if is_primary else self.observer_quota)
 
     def drop_reader(self, reader: int) -> list[int]:
         """Close an account and reclaim its leases; gives the slots that became free, in slot order."""
@@ -145,20 +150,21 @@ class SlotTable:
         return self._held[0]
 
     def takers(self, slot: int) -> list[int]:
-        """Readers that have quota left for this held slot, primary first; those that haven't miss it, counted."""
+        """Readers that have quota left for this held slot, primary first."""
         self._expect(slot, SlotState.HELD)
-        takers = []
-        for reader, account in sorted(self._readers.items(), key=lambda item: not item[1].is_primary):
-            if len(account.leases) < self.lease_quota:
-                takers.append(reader)
-            else:
-                account.missed += 1
-        return takers
+        primary_first = sorted(self._readers.items(), key=lambda item: not item[1].is_primary)
+        return [reader for reader, account in primary_first if len(account.leases) < account.quota]
 
     def lend(self, slot: int, readers: list[int]) -> bool:
-        """Move the oldest held slot to its readers; with none it becomes free. Tells whether it is lent."""
+        """Move a held slot to its readers; with none it becomes free. Tells whether it is lent.
+
+        Every reader but the primary that is not among them misses the frame, counted.
+        """
         self._expect(slot, SlotState.HELD)
         self._held.remove(slot)
+        self.missed += sum(
+            not account.is_primary and reader not in readers for reader, account in self._readers.items()
+        )
         if not readers:
             self._free(slot)
             return False
@@ -199,11 +205,6 @@ class SlotTable:
     def leased(self) -> int:
         """Slots that are LENT."""
         return sum(state is SlotState.LENT for state in self.states)
-
-    @property
-    def missed(self) -> int:
-        """Frames that readers other than the primary did not get."""
-        return sum(account.missed for account in self._readers.values())
 
     def _free(self, slot: int) -> None:
         self.states[slot] = SlotState.FREE

@@ -2,6 +2,15 @@
 
 Two threads use it. The capture thread calls `loan`, `receive` and `offer`; the service thread calls `serve`. One lock
 guards the slot table and the list of readers; nothing under it blocks: sends are MSG_DONTWAIT.
+
+Every received frame ends in exactly one of these; the last four make its trigger UNKNOWN:
+
+    offered          the inspector has it; its lease ends by release or EOF
+    decided          its trigger was announced with a reason already: observers may have it, the inspector never
+    RING_FULL        said by `receive` (before the announcement) or by `offer`
+    INSPECTOR_DOWN   likewise
+    evicted          `receive` of a newer frame gave it up (DROP_OLDEST)
+    lost             it waited, and then the inspector went, or the generation ended: `on_lost`
 """
 
 import contextlib
@@ -20,7 +29,7 @@ from appliance.messages import Reason, Trigger
 from appliance.ring import datagrams
 from appliance.ring.datagrams import ReaderRole
 from appliance.ring.memory import RingLayout, RingMemory
-from appliance.ring.slots import OverflowPolicy, SlotTable
+from appliance.ring.slots import OverflowPolicy, SlotState, SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +62,7 @@ class FrameRing:
         path: Where readers connect; replaced if a dead writer left it.
         lease_quota: Most slots one reader may hold; default all but the reserved ones.
         on_freed: Called by `serve` with slots that readers gave back, in slot order: loan them to the camera again.
+        on_lost: Called by any thread, without the lock, with a frame that had waited: amend its announcement.
     """
 
     def __init__(
@@ -62,38 +72,52 @@ class FrameRing:
         overflow: OverflowPolicy = OverflowPolicy.DROP_NEWEST,
         lease_quota: int | None = None,
         on_freed: Callable[[list[int]], None] | None = None,
+        on_lost: Callable[[Trigger, Reason], None] | None = None,
     ) -> None:
         self._path = path
         self._overflow = overflow
         self._lease_quota = lease_quota
         self._on_freed = on_freed
+        self._on_lost = on_lost
         self._lock = threading.Lock()
         self._peers: dict[int, _Peer] = {}
+        self._primary: int | None = None
         self._waiting: dict[int, Trigger] = {}
-        self._selector = selectors.DefaultSelector()
+        self._lost: list[tuple[Trigger, Reason]] = []
         self._server = seqpacket.listen(path)
+        self._inode = path.stat().st_ino
+        self._selector = selectors.DefaultSelector()
         self._selector.register(self._server, selectors.EVENT_READ)
         self.generation = 0
         self.memory: RingMemory | None = None
         self.table: SlotTable | None = None
         self.dropped_before = 0
+        self.missed_before = 0
 
     # -- generations
 
     def renew(self, layout: RingLayout) -> RingMemory:
-        """Start a generation: new memory, all slots free, told to every reader. Old leases stay valid for readers."""
+        """Start a generation: new memory, all slots free, told to every reader. Old leases stay valid for readers.
+
+        The camera must not write any more; arrays and addresses of the old memory end here.
+        """
         memory = RingMemory(layout)
         with self._lock:
             old, self.memory = self.memory, memory
-            self.dropped_before += self.table.dropped if self.table else 0
+            for trigger in self._waiting.values():
+                self._lose(trigger, Reason.RING_FULL)
+            if self.table is not None:
+                self.dropped_before += self.table.dropped
+                self.missed_before += self.table.missed
             self.table = SlotTable(layout.slots, lease_quota=self._lease_quota or layout.slots, overflow=self._overflow)
             self.generation += 1
             self._waiting.clear()
             for reader, peer in list(self._peers.items()):
                 if peer.has_introduced_itself:
-                    self._welcome(reader, peer, is_primary=reader == self._primary)
+                    self._rewelcome(reader, peer)
         if old is not None:
             old.close()
+        self._report_lost()
         return memory
 
     # -- the capture thread
@@ -104,8 +128,10 @@ class FrameRing:
             return self._slots.loan()
 
     def abandon(self, slot: int) -> None:
-        """Take a slot back from the camera without a frame."""
+        """Take a slot back that will not be offered: the camera gave no frame, or its trigger was not announced."""
         with self._lock:
+            if slot in self._waiting:
+                raise RingError(f"slot {slot} was offered: only its readers can give it back")
             self._slots.abandon(slot)
 
     def receive(self, slot: int) -> Outcome:
@@ -117,18 +143,25 @@ class FrameRing:
         with self._lock:
             receipt = self._slots.receive(slot)
             if receipt.evicted is not None:
-                return Outcome(receipt.reason, (receipt.evicted,), self._waiting.pop(receipt.evicted))
+                return Outcome(receipt.reason, (receipt.evicted,), self._waiting.pop(receipt.evicted, None))
             return Outcome(receipt.reason, (slot,) if receipt.reason is Reason.RING_FULL else ())
 
     def offer(self, slot: int, trigger: Trigger) -> Outcome:
-        """Offer an announced frame to every reader with quota.
+        """Offer an announced frame to every reader with quota; one announced with a reason, to observers only.
 
         Returns:
-            RING_FULL when the inspector's socket had no room, INSPECTOR_DOWN when it is gone: amend the announcement.
+            The trigger's own reason, if it has one. Else RING_FULL when the inspector's socket had no room,
+            INSPECTOR_DOWN when it is gone: amend the announcement.
+        Raises:
+            RingError: The slot holds no received frame, or was offered before.
         """
         with self._lock:
+            if slot in self._waiting or self._slots.states[slot] is not SlotState.HELD:
+                raise RingError(f"slot {slot} can't be offered: {self._slots.states[slot].value}, no new frame in it")
             self._waiting[slot] = trigger
-            return self._lend_waiting(slot)
+            outcome = self._lend_waiting(slot)
+        self._report_lost()
+        return outcome
 
     # -- the service thread
 
@@ -143,6 +176,7 @@ class FrameRing:
                     freed += self._listen_to(key.fd)
         with self._lock:
             freed += self._lend_waiting(None).freed if self.table else ()
+        self._report_lost()
         if freed and self._on_freed is not None:
             self._on_freed(sorted(set(freed)))
 
@@ -154,7 +188,7 @@ class FrameRing:
                 "slots": table.slots if table else 0,
                 "leased": table.leased if table else 0,
                 "dropped": self.dropped_before + (table.dropped if table else 0),
-                "missed": table.missed if table else 0,
+                "missed": self.missed_before + (table.missed if table else 0),
                 "readers": len(self._peers),
                 "generation": self.generation,
             }
@@ -165,20 +199,23 @@ class FrameRing:
         return self._primary is not None
 
     def close(self) -> None:
-        """Hang up on everybody, remove the socket file, free the memory. Readers' mappings stay theirs."""
+        """Hang up on everybody, remove the socket file, free the memory. Readers' mappings stay theirs.
+
+        The service thread must have ended.
+        """
         self._selector.close()
         for peer in self._peers.values():
             peer.socket.close()
         self._peers.clear()
         self._server.close()
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_ino == self._inode:  # a successor may listen there already
+                self._path.unlink()
         if self.memory is not None:
             self.memory.close()
             self.memory = None
 
     # -- under the lock
-
-    _primary: int | None = None
 
     @property
     def _slots(self) -> SlotTable:
@@ -189,21 +226,55 @@ class FrameRing:
     def _lend_waiting(self, newest: int | None) -> Outcome:
         table, reason, freed = self._slots, Reason.NONE, []
         while (slot := table.next_held()) is not None and slot in self._waiting:
-            trigger = self._waiting.pop(slot)
+            trigger = self._waiting[slot]
             message = datagrams.encode_frame(slot, self.generation, trigger)
-            takers = [reader for reader in table.takers(slot) if self._send(reader, message)]
-            if not table.lend(slot, takers):
+            fate = trigger.reason or self._send_to_primary(message)
+            if fate is None:
+                break  # it waits on, as this policy wants: `serve` tries again, `receive` may evict it
+            del self._waiting[slot]
+            if not self._lend(slot, message, to_primary=fate is Reason.NONE):
                 freed.append(slot)
-            if slot == newest and self._primary not in takers:
-                reason = Reason.INSPECTOR_DOWN if self._primary is None else Reason.RING_FULL
-                table.dropped += reason is Reason.RING_FULL
+            if slot != newest and fate is not trigger.reason:
+                self._lose(trigger, fate)
+            elif slot == newest:
+                reason = fate
+                table.dropped += fate is Reason.RING_FULL and trigger.reason is Reason.NONE
         return Outcome(reason, tuple(freed))
 
-    def _send(self, reader: int, message: bytes) -> bool:
+    def _send_to_primary(self, message: bytes) -> Reason | None:
+        if self._primary is None:
+            return Reason.INSPECTOR_DOWN
+        try:
+            if seqpacket.send(self._peers[self._primary].socket, message):
+                return Reason.NONE
+        except ConnectionError:
+            return Reason.INSPECTOR_DOWN  # its EOF is on the way to serve(), which reclaims
+        return Reason.RING_FULL if self._overflow is OverflowPolicy.DROP_NEWEST else None
+
+    def _lend(self, slot: int, message: bytes, *, to_primary: bool) -> bool:
+        takers = [
+            reader
+            for reader in self._slots.takers(slot)
+            if (to_primary if reader == self._primary else self._send_to_observer(reader, message))
+        ]
+        return self._slots.lend(slot, takers)
+
+    def _send_to_observer(self, reader: int, message: bytes) -> bool:
         try:
             return seqpacket.send(self._peers[reader].socket, message)
         except ConnectionError:
-            return False  # its EOF is on the way to serve(), which reclaims
+            return False
+
+    def _lose(self, trigger: Trigger, reason: Reason) -> None:
+        self._slots.dropped += reason is Reason.RING_FULL
+        self._lost.append((trigger, reason))
+
+    def _report_lost(self) -> None:
+        with self._lock:
+            lost, self._lost = self._lost, []
+        if self._on_lost is not None:
+            for trigger, reason in lost:
+                self._on_lost(trigger, reason)
 
     def _accept(self) -> None:
         peer = seqpacket.accept(self._server)
@@ -227,7 +298,8 @@ class FrameRing:
         except EOFError:
             freed += self._hang_up(reader)
         except RingError as error:
-            log.warning("%s: reader hung up on: %s", self._path.name, error)
+            # str: a kept log record would keep the traceback, its frames, and so the pixels they look at.
+            log.warning("%s: reader hung up on: %s", self._path.name, str(error))
             freed += self._hang_up(reader)
         return freed
 
@@ -244,10 +316,22 @@ class FrameRing:
     def _welcome(self, reader: int, peer: _Peer, *, is_primary: bool) -> None:
         if self.memory is None:
             return
+        layout = datagrams.encode_layout(self.generation, self.memory.layout)
+        try:
+            is_sent = seqpacket.send(peer.socket, layout, self.memory.fd)
+        except ConnectionError as error:
+            raise RingError(f"generation {self.generation} can't be sent: {error}") from error
+        if not is_sent:
+            # It would be offered frames of memory it has never heard of. EOF makes it connect again.
+            raise RingError(f"generation {self.generation} can't be sent: the reader has stopped reading")
         self._slots.add_reader(reader, is_primary=is_primary)
-        # A full or broken socket here ends in EOF and a new connection, which is welcomed again.
-        with contextlib.suppress(ConnectionError):
-            seqpacket.send(peer.socket, datagrams.encode_layout(self.generation, self.memory.layout), self.memory.fd)
+
+    def _rewelcome(self, reader: int, peer: _Peer) -> None:
+        try:
+            self._welcome(reader, peer, is_primary=reader == self._primary)
+        except RingError as error:
+            log.warning("%s: reader hung up on: %s", self._path.name, str(error))
+            self._hang_up(reader)
 
     def _take_release(self, reader: int, message: bytes) -> list[int]:
         slot, generation = datagrams.decode_release(message)
