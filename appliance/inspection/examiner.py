@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from appliance.clock import NS_PER_MS
 from appliance.config import Recipe
-from appliance.inspection.gather import Batch, Gatherer
+from appliance.errors import ModelError
+from appliance.inspection.gather import Gatherer
 from appliance.inspection.judge import Judgement, judge, lowest_score
 from appliance.inspection.session import DetectorSession
 from appliance.messages import Reason, VerdictWord
-from appliance.modelling import ModelBundle, decoder_for
+from appliance.modelling import ModelBundle, Placement, decoder_for
 from appliance.ring import FrameLease
 
 log = logging.getLogger(__name__)
@@ -23,24 +24,27 @@ _MAX_DETECTIONS = 100  # in one frame; a frame with more is NG by any recipe
 
 
 @dataclass(frozen=True)
-class Examination:
-    """What a batch came to.
+class Inference:
+    """What the network gave for a batch.
 
     Attributes:
-        judgements: One per frame, in order.
-        copies: How often each frame's pixels were copied before the model read them.
-        inference_ms: Of the whole batch, with gathering.
-        judging_ms: Decoding and judging of the whole batch.
+        outputs: The network's outputs; None when it failed.
+        placements: How each frame lies in the model input.
+        failure: What went wrong, for people.
+        copies: How often each frame's pixels were copied before the network read them.
+        start_ns, took_ms: Of the whole batch, with gathering; CLOCK_MONOTONIC.
     """
 
-    judgements: list[Judgement]
+    outputs: list[NDArray[np.float32]] | None
+    placements: list[Placement]
+    failure: str
     copies: int
-    inference_ms: float
-    judging_ms: float
+    start_ns: int
+    took_ms: float
 
 
 class Examiner:
-    """A model and a recipe at work. One owner, the inspector's loop."""
+    """A model and a recipe at work. `infer` belongs to the inference thread, everything else to the loop."""
 
     def __init__(self, bundle: ModelBundle, session: DetectorSession, recipe: Recipe) -> None:
         self._bundle = bundle
@@ -55,27 +59,39 @@ class Examiner:
         told = self._gatherer.refusal(lease.geometry)
         return _model_error(told) if told else None
 
-    def examine(self, leases: Sequence[FrameLease]) -> Examination:
-        """Judge a batch. Whatever fails on the way makes its frames UNKNOWN/`model_error`, told in `detail`."""
+    def infer(self, leases: Sequence[FrameLease]) -> Inference:
+        """Run the network on a batch, in the inference thread; a failure is told, not raised."""
         start_ns = time.monotonic_ns()
-        copies = 0
+        batch, outputs, failure = None, None, ""
         try:
             batch = self._gatherer.gather(leases)
-            copies = batch.copies
             outputs = self._session.run(batch.pixels)
-            decoding_ns = time.monotonic_ns()
-            judgements = self._judge(leases, batch, outputs)
         except Exception as error:  # a model that fails must not take the process, and other frames, with it
-            log.exception("batch of %d frames failed", len(leases))
-            judgements = [_model_error(str(error))] * len(leases)
-            decoding_ns = time.monotonic_ns()
-        end_ns = time.monotonic_ns()
-        return Examination(judgements, copies, (decoding_ns - start_ns) / NS_PER_MS, (end_ns - decoding_ns) / NS_PER_MS)
+            failure = _told(error)
+        return Inference(
+            outputs=outputs,
+            placements=batch.placements if batch else [],
+            failure=failure,
+            copies=batch.copies if batch else 0,
+            start_ns=start_ns,
+            took_ms=(time.monotonic_ns() - start_ns) / NS_PER_MS,
+        )
 
-    def _judge(self, leases: Sequence[FrameLease], batch: Batch, outputs: list[NDArray[np.float32]]) -> list[Judgement]:
+    def judge(self, leases: Sequence[FrameLease], inference: Inference) -> list[Judgement]:
+        """Judge each frame of a batch. What failed on the way makes its frames UNKNOWN/`model_error`."""
+        if inference.outputs is None:
+            return [_model_error(inference.failure)] * len(leases)
+        try:
+            return self._judge(leases, inference.outputs, inference.placements)
+        except Exception as error:  # as above: a decoder meets outputs that nobody foresaw
+            return [_model_error(_told(error))] * len(leases)
+
+    def _judge(
+        self, leases: Sequence[FrameLease], outputs: list[NDArray[np.float32]], placements: list[Placement]
+    ) -> list[Judgement]:
         detections = self._decoder.decode(
             outputs,
-            batch.placements,
+            placements,
             score=self._score,
             nms_iou=self._bundle.thresholds.nms_iou,
             max_detections=_MAX_DETECTIONS,
@@ -97,6 +113,16 @@ def finite_frames(outputs: Sequence[NDArray[np.float32]], count: int) -> list[bo
         if not np.isfinite(output).all():
             finite &= np.isfinite(output).reshape(count, -1).all(axis=1)
     return [bool(one) for one in finite]
+
+
+def _told(error: Exception) -> str:
+    """Log a failure, with its traceback where it is none of ours, and put it into words."""
+    if isinstance(error, ModelError):
+        told = str(error)
+        log.error("%s", told)  # the words only: a logged error's traceback would keep the ring's memory
+        return told
+    log.error("inspection failed", exc_info=error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _model_error(detail: str) -> Judgement:

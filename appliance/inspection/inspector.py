@@ -1,8 +1,9 @@
 """The inspector process: frames of all cameras in, a finding for each one out.
 
-In order of time: load recipe and model, warm up, connect; then take frames, check each one's evidence, batch, run,
-judge, tell the publisher, give the frames back; at the end finish what is held. Every frame taken from a ring ends in
-one way, counted: inspected, doubted, refused, given up (too late: the publisher has said so) or abandoned at the stop.
+In order of time: load recipe and model, warm up, connect; then take frames, check each one's evidence, batch, run the
+network in its own thread, judge, tell the publisher, give the frames back; at the end finish what is held. Every frame
+taken from a ring ends in one way, counted: inspected, doubted, refused, given up (too late: the publisher has said so)
+or abandoned at the stop.
 """
 
 import gc
@@ -10,6 +11,7 @@ import hashlib
 import logging
 import os
 import select
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +26,9 @@ from appliance.inspection.batcher import Batcher, Waiting
 from appliance.inspection.cost import BatchCost
 from appliance.inspection.counters import CameraCounters, InspectionCounters
 from appliance.inspection.evidence import EvidenceChecker
-from appliance.inspection.examiner import Examination, Examiner
+from appliance.inspection.examiner import Examiner, Inference
 from appliance.inspection.feed import CameraFeed
+from appliance.inspection.inference_thread import DEPTH, InferenceThread
 from appliance.inspection.judge import Judgement, check_recipe
 from appliance.inspection.session import DetectorSession
 from appliance.messages import Finding, Reason, Trigger, VerdictWord
@@ -38,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _HANDOFF_MARGIN_NS = NS_PER_MS  # from our send to the publisher's decision, on top of the publisher's own margin
 _LONGEST_SLEEP_NS = 100 * NS_PER_MS  # how late a stop request or a new grabber may be noticed
+_SWITCH_INTERVAL_S = 0.0005  # Python's 5 ms would let the session's thread wait for the loop's that long
 _STOP_BUDGET_NS = NS_PER_S  # for finishing what is held; the rest is abandoned to the publisher's timer
 
 
@@ -49,6 +53,9 @@ class HeldFrame:
     evidence_ms: float
 
 
+HeldBatch = list[Waiting[HeldFrame]]
+
+
 def run_inspector(config: ApplianceConfig, stage: Stage) -> None:
     """Run the process until the stage is stopped.
 
@@ -58,6 +65,7 @@ def run_inspector(config: ApplianceConfig, stage: Stage) -> None:
     """
     try:
         stage.install_signal_handlers()
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         cv2.setNumThreads(1)  # small images: OpenCV's own pool would only compete with ONNX Runtime's
         inspector = Inspector(config, stage)
         try:
@@ -105,6 +113,9 @@ class Inspector:
             margin_ns=_HANDOFF_MARGIN_NS,
             cost=self._cost,
         )
+        self._session_thread = InferenceThread[HeldBatch, Inference](
+            lambda batch: self._examiner.infer([waiting.frame.lease for waiting in batch])
+        )
 
     # -- start
 
@@ -136,10 +147,17 @@ class Inspector:
         """Inspect until the stage is stopped."""
         while not self._stage.is_stopping:
             self._connect()
-            self._await_frames()
-            self._give_up_late_frames()
-            self._inspect(self._batcher.take(time.monotonic_ns()))
+            self._await_work()
+            self._step()
             self._stage.beat(self.status)
+
+    def _step(self) -> None:
+        """Give the session its next batch before judging its last one: it must not wait for us."""
+        finished = self._session_thread.collect()
+        self._give_up_late_frames()
+        self._start_batches()
+        for batch, inference in finished:
+            self._answer_batch(batch, inference)
 
     def _connect(self) -> None:
         self._publisher.connect({"role": "inspector", "pid": os.getpid(), **self._introduction})
@@ -147,18 +165,31 @@ class Inspector:
         for feed in self._feeds:
             feed.connect_when_due(now_ns)
 
-    def _await_frames(self) -> None:
-        """Sleep until a frame comes or a batch is due, and take what came."""
-        due_ns = self._batcher.due_ns()
+    def _await_work(self) -> None:
+        """Sleep until frames come, a batch is done, or the next one is due; take the frames."""
+        due_ns = self._batcher.due_ns() if self._has_room() else None
         sleep_ns = _LONGEST_SLEEP_NS if due_ns is None else due_ns - time.monotonic_ns()
         sleep_s = min(max(sleep_ns, 0), _LONGEST_SLEEP_NS) / NS_PER_S
         peers: list[PublisherLink | CameraFeed] = [self._publisher, *self._feeds]
-        ready, _, _ = select.select([peer for peer in peers if peer.is_connected], [], [], sleep_s)
-        for peer in ready:
-            if isinstance(peer, PublisherLink):
-                peer.poll()
-            else:
-                self._take_from(peer)
+        peers = [peer for peer in peers if peer.is_connected]
+        ready, _, _ = select.select([self._session_thread, *peers], [], [], sleep_s)
+        if self._publisher in ready:
+            self._publisher.poll()
+        for feed in self._feeds:
+            if feed in ready:
+                self._take_from(feed)
+
+    def _has_room(self) -> bool:
+        """Whether the session can take a batch now: it is idle, or a full one may wait right behind the running one."""
+        running = len(self._session_thread)
+        return running == 0 or (running < DEPTH and len(self._batcher) >= self._session.max_batch)
+
+    def _start_batches(self) -> None:
+        while self._has_room():
+            batch = self._batcher.take(time.monotonic_ns(), is_stopping=self._stage.is_stopping)
+            if not batch:
+                return
+            self._session_thread.submit(batch)
 
     def _take_from(self, feed: CameraFeed) -> None:
         for lease in feed.receive():
@@ -199,21 +230,20 @@ class Inspector:
             self._counters.cameras[waiting.camera].given_up += 1
             waiting.frame.lease.release()
 
-    def _inspect(self, batch: Sequence[Waiting[HeldFrame]]) -> None:
-        """Run a batch through the model, tell the findings, give the frames back whatever happens."""
-        if not batch:
-            return
-        start_ns = time.monotonic_ns()
+    def _answer_batch(self, batch: HeldBatch, inference: Inference) -> None:
+        """Judge a batch, tell the findings, give the frames back whatever happens."""
+        judging_ns = time.monotonic_ns()
         try:
-            examination = self._examiner.examine([waiting.frame.lease for waiting in batch])
-            for waiting, judgement in zip(batch, examination.judgements, strict=True):
-                stage_ms = _stage_ms(waiting.frame, start_ns, examination)
+            judgements = self._examiner.judge([waiting.frame.lease for waiting in batch], inference)
+            judging_ms = (time.monotonic_ns() - judging_ns) / NS_PER_MS
+            for waiting, judgement in zip(batch, judgements, strict=True):
+                stage_ms = _stage_ms(waiting.frame, inference, judging_ms)
                 self._answer(waiting.camera, waiting.frame.lease.trigger, judgement, stage_ms)
         finally:
             for waiting in batch:
                 waiting.frame.lease.release()
-        self._cost.learn(len(batch), time.monotonic_ns() - start_ns)
-        self._count(batch, examination)
+        self._cost.learn(len(batch), time.monotonic_ns() - inference.start_ns)
+        self._count(batch, judgements, inference, judging_ms)
 
     def _answer(self, camera: str, trigger: Trigger, judgement: Judgement, stage_ms: dict[str, float]) -> None:
         # Without a finding (publisher away, socket full) its own timer decides UNKNOWN/late: nothing is kept for later.
@@ -229,14 +259,16 @@ class Inspector:
         )
         self._publisher.send_finding(finding)
 
-    def _count(self, batch: Sequence[Waiting[HeldFrame]], examination: Examination) -> None:
+    def _count(
+        self, batch: HeldBatch, judgements: Sequence[Judgement], inference: Inference, judging_ms: float
+    ) -> None:
         self._counters.batches += 1
-        self._counters.inference_ms.add(examination.inference_ms)
-        self._counters.judging_ms.add(examination.judging_ms)
-        for waiting, judgement in zip(batch, examination.judgements, strict=True):
+        self._counters.inference_ms.add(inference.took_ms)
+        self._counters.judging_ms.add(judging_ms)
+        for waiting, judgement in zip(batch, judgements, strict=True):
             counters = self._counters.cameras[waiting.camera]
             counters.inspected += 1
-            counters.copied += examination.copies
+            counters.copied += inference.copies
             counters.model_errors += judgement.reason is Reason.MODEL_ERROR
 
     # -- stop
@@ -246,13 +278,15 @@ class Inspector:
         for feed in self._feeds:
             self._take_from(feed)
         end_ns = time.monotonic_ns() + _STOP_BUDGET_NS
-        while len(self._batcher) and time.monotonic_ns() + self._cost.cautious_ns(self._session.max_batch) < end_ns:
-            self._give_up_late_frames()
-            self._inspect(self._batcher.take(time.monotonic_ns(), is_stopping=True))
+        self._step()
+        while (len(self._batcher) or len(self._session_thread)) and time.monotonic_ns() < end_ns:
+            select.select([self._session_thread], [], [], _LONGEST_SLEEP_NS / NS_PER_S)
+            self._step()
 
     def close(self) -> None:
         """Give back every frame and hang up."""
-        for waiting in self._batcher.clear():
+        unanswered = [waiting for batch in self._session_thread.close() for waiting in batch]
+        for waiting in unanswered + self._batcher.clear():
             self._counters.cameras[waiting.camera].abandoned += 1
             log.warning("camera %s: trigger %d abandoned", waiting.camera, waiting.frame.lease.trigger.trigger_id)
             waiting.frame.lease.release()
@@ -279,14 +313,14 @@ class Inspector:
         }
 
 
-def _stage_ms(frame: HeldFrame, start_ns: int, examination: Examination) -> dict[str, float]:
-    """Milliseconds per stage; the queue is all the time between receipt and batch that no check used."""
-    since_receipt_ms = (start_ns - frame.lease.trigger.received_ns) / NS_PER_MS
+def _stage_ms(frame: HeldFrame, inference: Inference, judging_ms: float) -> dict[str, float]:
+    """Milliseconds per stage; the queue is all the time between receipt and inference that no check used."""
+    since_receipt_ms = (inference.start_ns - frame.lease.trigger.received_ns) / NS_PER_MS
     return {
         "evidence": frame.evidence_ms,
         "queue": since_receipt_ms - frame.evidence_ms,
-        "inference": examination.inference_ms,
-        "judge": examination.judging_ms,
+        "inference": inference.took_ms,
+        "judge": judging_ms,
     }
 
 

@@ -112,7 +112,7 @@ class DetectorSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # only what is fatal: every other error is raised, and told once by us
         # A spinning thread pool starves the grabber on a small box and raises everyone's worst latency.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
