@@ -1,0 +1,137 @@
+"""The whole appliance under its supervisor, with a simulated camera, followed on its verdict lane by a test."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from appliance.box.process_table import process_table
+from appliance.box.status import appliance_status
+from appliance.box.supervisor import Supervisor
+from appliance.capture.simcam.control import SimcamControl
+from appliance.capture.simulator import simulator_dir, state_path
+from appliance.config import load
+from appliance.tally import TallyCounts, count
+from appliance.wire.verdict_lane import VerdictSubscriber
+
+PATIENCE_S = 30.0
+CAMERA = "cam0"
+SERIAL = "SIM-0001"
+REPOSITORY = Path(__file__).parents[2]
+
+_CONFIG = """
+line = "test"
+station = "desk"
+recipe = "{repository}/examples/recipes/deeppcb.toml"
+models_dir = "{repository}/models"
+runtime_dir = "{folder}/run"
+state_dir = "{folder}/state"
+
+[delivery]
+verdict_endpoint = "ipc://{folder}/verdicts"
+
+[[cameras]]
+name = "cam0"
+
+[cameras.source]
+kind = "genicam"
+serial = "SIM-0001"
+
+[cameras.source.simulator]
+images = "{repository}/examples/deeppcb"
+line_hz = {line_hz}
+
+[cameras.source.features]
+TriggerSelector = "FrameStart"
+TriggerMode = "On"
+TriggerSource = "Line0"
+"""
+
+
+class WholeAppliance:
+    """Starts it, follows it, hurts it. `verdicts` holds everything that came on the wire, in order."""
+
+    def __init__(self, folder: Path, *, line_hz: float = 12.0) -> None:
+        self.config_path = folder / "appliance.toml"
+        self.config_path.write_text(_CONFIG.format(repository=REPOSITORY, folder=folder, line_hz=line_hz))
+        self.config = load(self.config_path)
+        self.lines: list[str] = []
+        self.verdicts: list[dict[str, Any]] = []
+        self.lane = VerdictSubscriber(self.config.delivery.verdict_endpoint)
+        self.supervisor = Supervisor(
+            process_table(self.config, self.config_path, os.getpid()),
+            self.config.runtime_dir,
+            config_path=self.config_path,
+            environment=os.environ,
+            show=lambda name, line: self.lines.append(f"{name}: {line}"),
+        )
+
+    def __enter__(self) -> Self:
+        self.supervisor.start()
+        self.follow(lambda: self.supervisor.is_up and self.last_verdict() in {"OK", "NG"})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.supervisor.close()
+        self.drain()
+        self.lane.close()
+
+    def follow(self, until: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+        """Supervise and listen until something is true.
+
+        Raises:
+            AssertionError: It did not become true; tells the end of what the processes printed.
+        """
+        end = time.monotonic() + patience_s
+        while not until():
+            self.supervisor.step()
+            self._listen(0.02)
+            assert time.monotonic() < end, f"waited {patience_s} s; processes said: {self.lines[-10:]}"
+
+    def drain(self) -> None:
+        """Take what is still on the wire."""
+        while self._listen(0.2):
+            pass
+
+    def _listen(self, timeout_s: float) -> bool:
+        received = self.lane.receive(timeout_s)
+        if received is not None:
+            self.verdicts.append(json.loads(received[1]))
+        return received is not None
+
+    def last_verdict(self) -> str | None:
+        """The newest verdict's word."""
+        return self.verdicts[-1]["verdict"] if self.verdicts else None
+
+    def judged(self) -> int:
+        """Verdicts so far that rest on an inspected image."""
+        return sum(verdict["verdict"] != "UNKNOWN" for verdict in self.verdicts)
+
+    def pid(self, name: str) -> int | None:
+        """Process id of a process of the table; None while it waits for its restart."""
+        return next(child for child in self.supervisor.children if child.spec.name == name).pid
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a process, then wait until it is back and parts are judged again."""
+        old, judged = self.pid(name), self.judged()
+        assert old is not None
+        os.kill(old, signal.SIGKILL)
+        self.follow(lambda: self.pid(name) not in {old, None} and self.supervisor.is_up and self.judged() >= judged + 5)
+
+    def camera(self) -> SimcamControl:
+        """A hand on the simulated camera."""
+        return SimcamControl(state_path(simulator_dir(self.config.runtime_dir), SERIAL))
+
+    def counts(self) -> TallyCounts:
+        """Counts from the tally files."""
+        return count(self.config.runtime_dir, CAMERA)
+
+    def status(self) -> dict[str, Any]:
+        """What `appliance status --json` prints."""
+        return appliance_status(self.config)
