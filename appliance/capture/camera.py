@@ -177,7 +177,7 @@ class GenicamCamera:
             camera.stream_handle,
             camera.event_handle,
             where=self._where,
-            fields=fields,
+            fields={name: field for name, field in fields.items() if name in {"FrameID", "Timestamp", count_name}},
             count_name=count_name,
             timestamp_hz=camera.timestamp_hz,
         )

@@ -169,7 +169,9 @@ class GrabberRig:
         self.close()
 
 
-def simulated(images: Path, *, line_hz: float = 50.0, features: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def simulated(
+    images: Path, *, line_hz: float = 50.0, features: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
     """Describe a simulated camera as a source; triggered by its line unless features say otherwise."""
     announce = more.pop("announce", "auto")
     return {
