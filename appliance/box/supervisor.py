@@ -27,6 +27,8 @@ from appliance.errors import ExitCode, StageFailed
 
 STOP_BUDGETS_S = (2.0, 3.0, 4.0)
 """Seconds after `begin_stop` at which the first, second, … rank is killed if it hasn't ended."""
+FIRST_RANK_PATIENCE_S = 10.0
+"""Cameras wait so long for the others to come up, then start all the same: their triggers are UNKNOWN till then."""
 MAX_FAILED_STARTS = 5
 STATUS_NAME = "status.supervisor.json"
 _STATUS_PERIOD_S = 0.5
@@ -64,6 +66,7 @@ class Supervisor:
         given = {name: value for name, value in environment.items() if name != "WATCHDOG_PID"}
         given["NOTIFY_SOCKET"] = str(self._notify.path)
         self.children = tuple(Child(spec, given, show) for spec in table)
+        self._started_at = 0.0
         self._stop_began_at: float | None = None
         self._status_written_at = 0.0
 
@@ -76,9 +79,11 @@ class Supervisor:
         self.close()
 
     def start(self) -> None:
-        """Spawn every process, in the order of the table."""
+        """Spawn the processes; those that stop first (the cameras) start last, once somebody can judge their frames."""
+        self._started_at = time.monotonic()
         for child in self.children:
-            child.start()
+            if self._may_start(child):
+                child.start()
 
     def step(self) -> None:
         """Hear notifications, restart the ended and the hung, go on with a stop; never blocks.
@@ -140,8 +145,14 @@ class Supervisor:
             child.kill()
         if self.is_stopping and child.state is ChildState.WAITING:
             child.terminate()
-        elif child.is_start_due():
+        elif child.is_start_due() and self._may_start(child):
             child.start()
+
+    def _may_start(self, child: Child) -> bool:
+        first_rank = min(other.spec.stop_rank for other in self.children)
+        if child.spec.stop_rank > first_rank or time.monotonic() - self._started_at > FIRST_RANK_PATIENCE_S:
+            return True
+        return all(other.was_ever_up for other in self.children if other.spec.stop_rank > first_rank)
 
     def _judge_end(self, child: Child, pid: int | None, status: int) -> None:
         how = f"signal {-status}" if status < 0 else f"exit code {status}"

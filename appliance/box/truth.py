@@ -25,11 +25,11 @@ class CameraTruth:
     """The truth of one camera's replayed images.
 
     Args:
-        verdicts: OK or NG for each image, in the order of replay.
+        verdicts: OK, NG or None (unknown) for each image, in the order of replay.
         is_line_triggered: Whether `encoder_count` or `frame_id` says which image it was.
     """
 
-    def __init__(self, verdicts: tuple[str, ...], *, is_line_triggered: bool) -> None:
+    def __init__(self, verdicts: tuple[str | None, ...], *, is_line_triggered: bool) -> None:
         self._verdicts = verdicts
         self._is_line_triggered = is_line_triggered
 
@@ -108,15 +108,21 @@ def _is_line_triggered(camera: CameraConfig) -> bool:
     return isinstance(source, GenicamSource) and _SIMULATED_LINE.items() <= source.features.items()
 
 
-def _read(path: Path) -> tuple[str, ...]:
+def _read(path: Path) -> tuple[str | None, ...]:
+    """Give the verdict of each image of the folder, in the order of replay."""
+    # Brings OpenCV with it, which no process but a run's own needs.
+    from appliance.capture.simcam.pack import IMAGE_SUFFIXES  # noqa: PLC0415
+
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        verdicts = tuple(str(content[name]["verdict"]) for name in sorted(content))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f'{path}: expected {{"<image>": {{"verdict": "OK" or "NG"}}}}, {error!r}') from error
-    if not verdicts or not set(verdicts) <= {"OK", "NG"}:
-        raise ConfigError(f"{path}: each image's verdict must be OK or NG, got {sorted(set(verdicts))}")
-    missing = [name for name in content if not (path.parent / name).is_file()]
-    if missing:
-        raise ConfigError(f"{path}: names {missing[0]}, which is not in the folder ({len(missing)} such)")
-    return verdicts
+        verdicts = {name: entry["verdict"] for name, entry in content.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f'{path}: expected {{"<image>": {{"verdict": "OK" or "NG"}}}}, got {error!r}') from error
+    strange = [f"{name}: {verdict!r}" for name, verdict in verdicts.items() if verdict not in {"OK", "NG"}]
+    if strange:
+        raise ConfigError(f"{path}: a verdict must be OK or NG, got {strange[0]}")
+    images = sorted(file.name for file in path.parent.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    unknown = sorted(verdicts.keys() - set(images))
+    if unknown or not images:
+        raise ConfigError(f"{path}: names {unknown[:1] or 'nothing'}, the folder holds {len(images)} images")
+    return tuple(verdicts.get(name) for name in images)

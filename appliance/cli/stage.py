@@ -1,0 +1,74 @@
+"""`appliance stage …`: one process of the appliance, as systemd or `appliance run` starts it."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.config import ApplianceConfig, load
+from appliance.errors import ExitCode
+from appliance.stage import Stage, die_with_parent
+
+# Each command imports its process when it runs: the publisher must stay small, and never loads ONNX Runtime.
+
+app = typer.Typer(help="Run one process of the appliance in the foreground.", no_args_is_help=True)
+
+_Config = Annotated[Path, typer.Option("--config", help="Configuration file.")]
+_SupervisorPid = Annotated[
+    int | None, typer.Option("--supervisor-pid", hidden=True, help="End when this parent process ends.")
+]
+
+
+@app.command()
+def grab(
+    camera: Annotated[str, typer.Argument(help="Camera name from the configuration.")],
+    config: _Config,
+    supervisor_pid: _SupervisorPid = None,
+) -> None:
+    """Take frames from one camera into its ring, announce every trigger."""
+    _tie_to(supervisor_pid)
+    from appliance.capture.grabber import run_grabber  # noqa: PLC0415 (see above)
+
+    settings = load(config)
+    settings.camera(camera)  # a wrong name makes no directory
+    _live(f"grab-{camera}", settings, lambda stage: run_grabber(settings, camera, stage))
+
+
+@app.command()
+def inspect(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
+    """Inspect the frames of all cameras."""
+    _tie_to(supervisor_pid)
+    from appliance.inspection.inspector import run_inspector  # noqa: PLC0415 (see above)
+
+    settings = load(config)
+    _live("inspect", settings, lambda stage: run_inspector(settings, stage))
+
+
+@app.command()
+def publish(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
+    """Keep the ledger and speak on the verdict lane."""
+    _tie_to(supervisor_pid)
+    from appliance.delivery.publisher import run_publisher  # noqa: PLC0415 (see above)
+
+    settings = load(config)
+    _live("publish", settings, lambda stage: run_publisher(settings, stage))
+
+
+def _tie_to(supervisor_pid: int | None) -> None:
+    if supervisor_pid is None:
+        return
+    die_with_parent()
+    if os.getppid() != supervisor_pid:  # it ended before we asked the kernel
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def _live(name: str, config: ApplianceConfig, work: Callable[[Stage], None]) -> None:
+    stage = Stage(name, config.runtime_dir)
+    stage.install_signal_handlers()
+    try:
+        work(stage)
+    finally:
+        stage.stopped()
