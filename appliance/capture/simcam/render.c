@@ -120,6 +120,13 @@ static const uint8_t *blurred(struct renderer *renderer, const struct picture *p
     return renderer->scratch;
 }
 
+/* True where every output byte is a source byte in the same place: then one copy does. */
+static bool is_plain_copy(const struct picture *picture, size_t stride) {
+    bool is_same_layout = picture->source_channels == 1 ? pixel_bytes(picture->pixel_format) == 1
+                                                        : picture->pixel_format == PIXEL_RGB8;
+    return picture->factor == 1 && is_same_layout && stride == (size_t)picture->width * picture->source_channels;
+}
+
 void render(struct renderer *renderer, const struct picture *picture, uint8_t *out) {
     size_t row_bytes = (size_t)picture->width * pixel_bytes(picture->pixel_format);
     if (picture->look != LOOK_SCENE) {
@@ -135,6 +142,11 @@ void render(struct renderer *renderer, const struct picture *picture, uint8_t *o
         stride = (size_t)picture->width * picture->source_channels;
     }
     uint32_t rows = picture->rows_lit < picture->rows_written ? picture->rows_lit : picture->rows_written;
+    memset(out + row_bytes * rows, 0, row_bytes * (picture->rows_written - rows));
+    if (is_plain_copy(picture, stride)) {
+        memcpy(out, first, row_bytes * rows);
+        return;
+    }
     for (uint32_t y = 0; y < rows; y++, out += row_bytes) {
         const uint8_t *row = first + y * stride;
         if (picture->pixel_format == PIXEL_RGB8) {
@@ -145,7 +157,6 @@ void render(struct renderer *renderer, const struct picture *picture, uint8_t *o
             write_row8(renderer, picture, row, y, out);
         }
     }
-    memset(out, 0, row_bytes * (picture->rows_written - rows));
 }
 
 void renderer_free(struct renderer *renderer) {
