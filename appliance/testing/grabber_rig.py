@@ -150,8 +150,10 @@ class GrabberRig:
         self.wait_for(lambda: len(self.frames) >= goal)
 
     def control(self) -> SimcamControl:
-        """Take the simulated camera in hand."""
-        return SimcamControl(state_path(simulator_dir(self.config.runtime_dir), SERIAL))
+        """Take the simulated camera in hand, also before its first start."""
+        folder = simulator_dir(self.config.runtime_dir)
+        folder.mkdir(exist_ok=True)
+        return SimcamControl(state_path(folder, SERIAL))
 
     def close(self) -> None:
         """Leave nothing behind."""
