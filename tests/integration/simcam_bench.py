@@ -7,6 +7,7 @@ import ctypes
 import mmap
 import os
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import byref, c_char_p, c_int32, c_size_t, c_uint8, c_uint64, c_void_p
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from appliance.capture.simcam import settings
 from appliance.capture.simcam.build import SOURCE_FOLDER, build
-from appliance.capture.simcam.control import SimcamControl
+from appliance.capture.simcam.control import Counters, SimcamControl
 from appliance.capture.simcam.pack import Pack
 from appliance.capture.simcam.settings import SimulatedCamera
 
@@ -254,7 +255,8 @@ class Camera:
     def queue(self, buffer: int) -> None:
         self.library.call("DSQueueBuffer", self.stream, buffer)
 
-    def start(self, buffers: int = 8) -> None:
+    def start(self, buffers: int = 40) -> None:
+        """Start stream and camera; 40 buffers outlast a busy machine's pauses."""
         if not self.buffers:
             self.announce(buffers)
         self.library.call("DSStartAcquisition", self.stream, 0, 2**64 - 1)
@@ -373,6 +375,18 @@ def make_bench(folder: Path, *cameras: dict[str, object], channels: int = 1) -> 
     )
     packs = settings.write(folder / "cameras.txt", described)
     return Bench(folder, described, tuple(packs))
+
+
+def settled(control: SimcamControl) -> Counters:
+    """The counters once the exposure that a stop cut short is booked."""
+    deadline = time.monotonic() + 5
+    while True:
+        counters = control.counters()
+        booked = counters.delivered + counters.underrun + counters.lost + counters.abandoned
+        if counters.exposed == booked:
+            return counters
+        assert time.monotonic() < deadline, counters
+        time.sleep(0.001)
 
 
 @contextmanager
