@@ -108,15 +108,15 @@ class Acquisition:
         self.needs_restart = False
 
     def begin(self) -> None:
-        """Supply slots, start capturing, start the source.
+        """Supply slots, start the source, start capturing.
 
         Raises:
             SourceError: It doesn't start; call `end` all the same.
         """
         self._supply.open(self._source)
+        self._source.start()
         self._looped_ns = time.monotonic_ns()
         self._thread.start()
-        self._source.start()
 
     def check(self) -> None:
         """Look whether the capture thread is well.

@@ -9,11 +9,13 @@ Rules it was built around (each one seen with harvesters 1.4.3 and genicam 1.6.0
   interfaces' device lists.
 - An acquirer's finalizer destroys it again at exit, over handles that are gone by then: detached on release.
 - A lost device stays "valid"; only a register read tells.
-- `create()` in the main thread replaces the SIGINT handler: install yours after `open_camera`.
+- `create()` in the main thread replaces the SIGINT handler: put back here.
 """
 
 import contextlib
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +118,7 @@ class NodeMap:
         """Find where the chunk values lie, as far as the node map says so plainly; never raises for lack of it."""
         fields = {}
         for name in CHUNK_NAMES:
-            with contextlib.suppress(FeatureRefused):
+            with contextlib.suppress(FeatureRefused, KeyError, ValueError):
                 field = self._chunk_field(f"Chunk{name}")
                 if field is not None:
                     fields[name] = field
@@ -152,7 +154,8 @@ class NodeMap:
             while "pValue" in facts:
                 facts = self._properties(facts["pValue"])
             port = self._properties(facts["pPort"]) if "pPort" in facts else {}
-            if "ChunkID" not in port or "Address" not in facts or "Length" not in facts:
+            is_plain = facts.get("NodeType") in {"IntReg", "FloatReg"} and "pAddress" not in facts
+            if not is_plain or "ChunkID" not in port:
                 return None
             order = "big" if facts.get("Endianess", "").startswith("Big") else "little"
             return ChunkField(int(port["ChunkID"], 16), int(facts["Address"], 0), int(facts["Length"], 0), order)
@@ -249,7 +252,8 @@ class GenicamSystem:
                 f"{where}: no camera with serial number '{serial}' at {self._producer.name}; found: {serials}"
             )
         try:
-            acquirer = self._harvester.create({"serial_number": serial})
+            with _kept_interrupt_handler():
+                acquirer = self._harvester.create({"serial_number": serial})
         except harvesters.GenTL_GenericException as error:
             raise SourceMissing(
                 f"{where}: camera '{serial}' is there but can't be opened, maybe another program has it: {error}"
@@ -301,6 +305,18 @@ def list_features(producer: Path, serial: str) -> list[FeatureInfo]:
             camera.release()
     finally:
         system.close()
+
+
+@contextlib.contextmanager
+def _kept_interrupt_handler() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _camera_info(facts: dict[str, Any]) -> CameraInfo:

@@ -1,5 +1,6 @@
 """The promises of `Source`, one suite over every kind and every way to announce memory."""
 
+import ctypes
 import importlib.util
 import time
 from collections.abc import Callable, Iterator
@@ -160,6 +161,19 @@ def test_the_first_frame_overwrites_its_whole_slot(stand: Stand) -> None:
 
     assert frame.slot == 0
     assert (stand.image(0)[-64:] != MARK).any()
+
+
+def test_the_camera_itself_wrote_the_slot_exactly_when_nothing_is_copied(stand: Stand) -> None:
+    """Chunk data lies behind the image only in memory the camera was given: the copy takes pixels alone."""
+    if stand.plan.tail_bytes == 0:
+        pytest.skip("these frames have no chunk data")
+    stand.start([0])
+    frame = stand.next()
+    assert frame.slot == 0
+
+    tail = ctypes.string_at(stand.memory.address(0) + stand.plan.geometry.payload_bytes, stand.plan.tail_bytes)
+
+    assert any(tail) is (stand.case.announcement is Announcement.RING)
 
 
 def test_slots_that_were_not_lent_keep_their_pixels(stand: Stand) -> None:

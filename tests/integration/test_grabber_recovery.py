@@ -92,6 +92,9 @@ def test_a_lost_camera_is_noticed_found_again_and_set_up_again(tmp_path: Path) -
         assert set(reasons) <= {Reason.NONE, Reason.CAMERA_LOST, Reason.INSPECTOR_DOWN}
         assert rig.status()["reconnects"] == 1
         _assert_dense(rig)
+        assert rig.process is not None
+        rig.process.send_signal(signal.SIGINT)  # harvesters puts a handler of its own in place at each opening
+        assert rig.end()[0] == 0
 
 
 def test_a_grabber_that_takes_over_waits_for_a_camera_that_is_away(tmp_path: Path) -> None:
