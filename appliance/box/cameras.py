@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.capture.genicam import CameraInfo, FeatureInfo, list_cameras, list_features
-from appliance.capture.grabber import simulator_dir
 from appliance.capture.simcam.control import SimcamControl
-from appliance.capture.simulator import prepare_simulator, state_path
+from appliance.capture.simulator import prepare_simulator, simulator_dir, state_path
 from appliance.config import ApplianceConfig, CameraConfig, FolderSource
 from appliance.errors import ConfigError, SourceError
 

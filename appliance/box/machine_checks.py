@@ -48,7 +48,7 @@ def runtime_directory(path: Path) -> CheckResult:
         return doubtful(
             "runtime directory", f"{path} is on {kind}: verdicts may wait for a disk", "put runtime_dir on a tmpfs"
         )
-    free_mb = shutil.disk_usage(path).free // 1_000_000
+    free_mb = shutil.disk_usage(_nearest_existing(path)).free // 1_000_000
     if free_mb < _LEAST_RUNTIME_MB:
         return bad("runtime directory", f"{path} has {free_mb} MB left", "free space there, or enlarge the tmpfs")
     return good("runtime directory", f"{path} on {kind}, {free_mb} MB free")
@@ -56,8 +56,8 @@ def runtime_directory(path: Path) -> CheckResult:
 
 def writable_directory(name: str, path: Path) -> CheckResult:
     """Check that a directory, or the nearest existing one above it, can be written."""
-    nearest = next(parent for parent in (path, *path.parents) if parent.exists())
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    nearest = _nearest_existing(path)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         return bad(name, f"{nearest} can't be written by this user", f"sudo install -d -o $USER -m 700 {path}")
     return good(name, str(path))
 
@@ -72,6 +72,10 @@ def filesystem_type(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str
         if target.is_relative_to(place) and len(place.parts) >= len(best.parts):
             best, found = place, kind
     return found
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.parents) if parent.exists())
 
 
 def _python() -> CheckResult:

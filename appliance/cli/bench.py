@@ -1,0 +1,83 @@
+"""`appliance bench …`: figures of this machine."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from appliance.cli.options import JsonOption
+from appliance.config import load
+
+# Each command imports its benchmark when it runs: they load nearly everything.
+
+app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+
+_Config = Annotated[Path, typer.Option("--config", help="Configuration file.")]
+_DEMO = Path("examples/demo.toml")
+
+
+@app.command()
+def ring(
+    frames: Annotated[int, typer.Option("--frames", min=10, help="Frames each way.")] = 500,
+    as_json: JsonOption = False,
+) -> None:
+    """Hand-off of a 5 MB frame to another process: the ring, beside other ways, on the same frames."""
+    from appliance.box.bench.ring import bench_ring  # noqa: PLC0415 (see above)
+
+    _print(bench_ring(frames), as_json=as_json)
+
+
+@app.command()
+def inspect(config: _Config = _DEMO, as_json: JsonOption = False) -> None:
+    """The model alone, at each batch size; then evidence checks, decoding and judging."""
+    from appliance.box.bench.inspect import bench_inspect  # noqa: PLC0415 (see above)
+
+    _print(bench_inspect(load(config)), as_json=as_json)
+
+
+@app.command()
+def pipeline(
+    config: _Config = _DEMO,
+    rounds: Annotated[int, typer.Option("--rounds", min=1)] = 3,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="For each measurement.")] = 6.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Camera to published verdict, in turn with the bare model; then latency at half load."""
+    from appliance.box.bench.pipeline import bench_pipeline  # noqa: PLC0415 (see above)
+
+    figures = bench_pipeline(load(config), rounds=rounds, seconds=seconds, progress=_tell)
+    _print(figures, as_json=as_json)
+
+
+def _tell(progress: str) -> None:
+    print(progress, file=sys.stderr, flush=True)
+
+
+def _print(figures: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures, indent=2))
+        return
+    for line in _lines(figures):
+        print(line)
+
+
+def _lines(figures: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """Write nested figures as indented `name: value` lines; a mapping of plain values stays on one line."""
+    for name, value in figures.items():
+        if isinstance(value, list):
+            yield f"{indent}{name}:"
+            yield from (f"{indent}  {_inline(item)}" for item in value)
+        elif isinstance(value, dict) and any(isinstance(part, dict | list) for part in value.values()):
+            yield f"{indent}{name}:"
+            yield from _lines(value, indent + "  ")
+        else:
+            yield f"{indent}{name}: {_inline(value)}"
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_inline(part)}" for name, part in value.items())
+    return str(value)
