@@ -21,7 +21,10 @@ def test_table_has_one_grabber_a_camera_that_stops_before_everything_else() -> N
 
 
 def test_cost_of_a_living_process_is_read_and_a_dead_one_has_none() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    code = "import time; print('here', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         usage = process_usage(process.pid)
         assert usage is not None
         assert usage.rss_mb > 0.5

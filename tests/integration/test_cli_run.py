@@ -1,0 +1,179 @@
+"""The commands as people and scripts use them, over the demo's camera, model and images."""
+
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import ExitCode
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "appliance")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The demo in directories and on a port of its own."""
+    text = (ROOT / "examples/demo.toml").read_text()
+    text = text.replace('"recipes/', f'"{ROOT}/examples/recipes/').replace('"../models"', f'"{ROOT}/models"')
+    text = text.replace('images = "deeppcb"', f'images = "{ROOT}/examples/deeppcb"')
+    own = f'runtime_dir = "{tmp_path}/run"\nstate_dir = "{tmp_path}/state"\n'
+    path = tmp_path / "appliance.toml"
+    path.write_text(own + text + f'\n[delivery]\nverdict_endpoint = "tcp://127.0.0.1:{free_port()}"\n')
+    return path
+
+
+def run(*arguments: str, timeout_s: float = 50) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def running(config: Path) -> Iterator["subprocess.Popen[str]"]:
+    with start("run", "--config", str(config), "--json") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield process
+        if process.poll() is None:
+            process.kill()
+
+
+def test_json_run_prints_one_verdict_a_line_and_nothing_else(config: Path) -> None:
+    said = run("run", "--config", str(config), "--frames", "5", "--json")
+    verdicts = [json.loads(line) for line in said.stdout.splitlines()]
+    assert said.returncode == ExitCode.OK, said.stderr
+    assert [verdict["verdict_seq"] for verdict in verdicts] == sorted(verdict["verdict_seq"] for verdict in verdicts)
+    assert len(verdicts) == 5
+    assert all(verdict["schema_version"] == 1 for verdict in verdicts)
+
+
+def test_run_without_a_terminal_prints_lines_and_a_summary(config: Path) -> None:
+    said = run("run", "--config", str(config), "--duration", "2")
+    assert said.returncode == ExitCode.OK, said.stderr
+    assert "Summary of this run" in said.stdout
+    assert "every trigger has one verdict: yes" in said.stdout
+    assert "truth" in said.stdout
+    assert "false rejects" in said.stdout
+
+
+def test_sigterm_ends_a_run_in_five_seconds_and_leaves_no_socket_and_no_process(
+    running: "subprocess.Popen[str]", config: Path
+) -> None:
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    asked_at = time.monotonic()
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(timeout=10) == ExitCode.OK
+    assert time.monotonic() - asked_at < 5
+    runtime_dir = config.parent / "run"
+    assert [path.name for path in runtime_dir.iterdir() if path.is_socket() or path.name.startswith("status")] == []
+    assert len(children) >= 3
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def test_status_and_watch_follow_a_run(running: "subprocess.Popen[str]", config: Path) -> None:
+    deadline = time.monotonic() + 10
+    while (document := json.loads(run("status", "--config", str(config), "--json").stdout))["cameras"]["cam0"][
+        "copies_per_frame"
+    ] is None:
+        assert time.monotonic() < deadline
+    assert document["invariant_holds"] is True
+    assert all(process["up"] for process in document["processes"].values())
+    assert "verdict lane" in run("status", "--config", str(config)).stdout
+    with start("watch", "--config", str(config), "--json") as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stderr is not None
+        assert json.loads(watcher.stdout.readline())["line"] == "demo"
+        running.send_signal(signal.SIGTERM)
+        said = ""
+        while "publisher is silent" not in said:
+            said = watcher.stderr.readline()
+        watcher.send_signal(signal.SIGINT)
+        assert watcher.wait(timeout=5) == ExitCode.OK
+
+
+def test_status_of_nothing_is_a_named_error(config: Path) -> None:
+    said = run("status", "--config", str(config))
+    assert said.returncode == ExitCode.NOT_RUNNING
+    assert said.stderr.startswith("error: no appliance runs")
+
+
+def test_ordered_fault_becomes_an_unknown_verdict(running: "subprocess.Popen[str]", config: Path) -> None:
+    assert running.stdout is not None
+    assert run("camera", "fault", "cam0", "black", "--count", "3", "--config", str(config)).returncode == ExitCode.OK
+    reasons = {json.loads(running.stdout.readline())["reason"] for _ in range(40)}
+    assert "image_invalid" in reasons
+
+
+def test_busy_endpoint_ends_the_run_with_one_line_and_its_exit_code(config: Path) -> None:
+    port = int(config.read_text().rpartition(":")[2].strip(' "\n'))
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", port))
+        squatter.listen()
+        said = run("run", "--config", str(config), "--duration", "5")
+    assert said.returncode == ExitCode.PUBLISH
+    assert [line for line in said.stderr.splitlines() if line.startswith("error: ")] == [
+        said.stderr.strip().splitlines()[-1]
+    ]
+    assert str(port) in said.stderr
+
+
+def test_missing_camera_ends_the_run_with_its_exit_code(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text().replace(f'images = "{ROOT}/examples/deeppcb"', f'images = "{tmp_path}"'))
+    said = run("run", "--config", str(config), "--duration", "5")
+    assert said.returncode in {ExitCode.SOURCE, ExitCode.CONFIG}
+    assert said.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in said.stderr
+
+
+def test_cameras_and_features_are_listed(config: Path) -> None:
+    listed = json.loads(run("camera", "list", "--json", "--config", str(config)).stdout)
+    assert [(camera["name"], camera["state"]) for camera in listed] == [("cam0", "free")]
+    features = json.loads(run("camera", "features", "cam0", "--json", "--config", str(config)).stdout)
+    assert {"ExposureTime", "TriggerMode", "PixelFormat"} <= {feature["name"] for feature in features}
+
+
+def test_doctor_finds_the_demo_ready(config: Path) -> None:
+    said = run("doctor", "--config", str(config), "--json")
+    results = json.loads(said.stdout)
+    assert [result for result in results if result["outcome"] == "fail"] == []
+    assert said.returncode == ExitCode.OK
+    assert {"genicam", "recipe and model", "camera cam0", "verdict endpoint"} <= {result["name"] for result in results}
+
+
+def test_terminal_gets_a_live_picture_and_the_summary(config: Path) -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    command = [*COMMAND, "run", "--config", str(config), "--duration", "3"]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process:
+        os.close(theirs)
+        seen = b""
+        while process.poll() is None or select.select([ours], [], [], 0.2)[0]:
+            try:
+                seen += os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+    os.close(ours)
+    text = seen.decode("utf-8", "replace")
+    assert process.returncode == ExitCode.OK
+    assert "Ctrl-C stops" in text
+    assert "grab-cam0" in text
+    assert "Summary of this run" in text
