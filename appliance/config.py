@@ -1,5 +1,6 @@
 """The configuration: one TOML file, frozen models, unknown keys refused. The only reader of TOML and environment."""
 
+import hashlib
 import os
 import tomllib
 from pathlib import Path
@@ -210,6 +211,15 @@ def load_recipe(path: Path) -> Recipe:
     return _validate(Recipe, read_toml(path), path)
 
 
+def recipe_reference(path: Path, recipe: Recipe) -> dict[str, Any]:
+    """Name a recipe as records do: `name`, `version` and the `sha256` of its file."""
+    return {
+        "name": recipe.name,
+        "version": recipe.version,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file.
 
@@ -270,7 +280,7 @@ def default_directory(purpose: Literal["runtime", "state"]) -> Path:
     if os.access(service, os.W_OK):
         return service
     if purpose == "runtime":
-        base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/appliance-{os.getuid()}"  # noqa: S108 (made 0700, owner checked)
+        base = os.environ.get("XDG_RUNTIME_DIR") or f"/dev/shm/user-{os.getuid()}"  # noqa: S108 (tmpfs; made 0700)
     else:
         base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
     return Path(base) / "appliance"

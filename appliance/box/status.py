@@ -14,12 +14,14 @@ from appliance.box.process_table import process_table
 from appliance.box.process_usage import process_usage
 from appliance.box.supervisor import STATUS_NAME
 from appliance.clock import NS_PER_S
-from appliance.config import ApplianceConfig, CameraConfig
+from appliance.config import ApplianceConfig, CameraConfig, load_recipe
 from appliance.errors import NotRunning
 from appliance.tally import TallyCounts, count
 
 FRESH_S = 3.0
 """A status file older than this belongs to a process that hangs or is gone."""
+OVERDUE_GRACE_S = 1.0
+"""A trigger that is open for so long past its deadline was forgotten: an invariant is broken."""
 _NO_RING = {"slots": 0, "leased": 0, "dropped": 0}
 _NO_LATENCY = {"p50": None, "p99": None}
 
@@ -41,7 +43,10 @@ def appliance_status(config: ApplianceConfig) -> dict[str, Any]:
     return {
         "line": config.line,
         "station": config.station,
-        "invariant_holds": all(tally.invariant_holds for tally in counts.values()),
+        "invariant_holds": all(
+            tally.invariant_holds and not _is_overdue(tally, config, said[f"grab-{camera}"], said["publish"])
+            for camera, tally in counts.items()
+        ),
         "verdict_lane": {key: publisher.get(key) for key in ("endpoint", "epoch", "verdict_seq")},
         "cameras": {camera.name: _camera(camera, counts[camera.name], said) for camera in config.cameras},
         "processes": _processes(runtime_dir, said),
@@ -82,6 +87,15 @@ def _camera(camera: CameraConfig, tally: TallyCounts, said: dict[str, dict[str, 
         "fps": capture.get("fps", 0.0),
         "latency_ms": published.get("latency_ms", _NO_LATENCY),
     }
+
+
+def _is_overdue(tally: TallyCounts, config: ApplianceConfig, *writers: dict[str, Any] | None) -> bool:
+    """Whether a trigger is open past its deadline although grabber and publisher run, and have run for that long."""
+    if tally.oldest_open_exposed_ns is None or not all(writers):
+        return False
+    allowed_s = load_recipe(config.recipe).deadline_ms / 1000 + OVERDUE_GRACE_S
+    has_settled = all(writer["up_s"] > allowed_s for writer in writers if writer)
+    return has_settled and time.monotonic_ns() - tally.oldest_open_exposed_ns > allowed_s * NS_PER_S
 
 
 def _of_camera(said: dict[str, Any] | None, camera: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Small and quick on purpose: no image, no journal; one thread, one loop, nothing 
 """
 
 import gc
-import hashlib
 import json
 import logging
 import selectors
@@ -15,7 +14,7 @@ from typing import Any
 
 from appliance import seqpacket
 from appliance.clock import NS_PER_MS, NS_PER_S
-from appliance.config import ApplianceConfig, load_recipe
+from appliance.config import ApplianceConfig, load_recipe, recipe_reference
 from appliance.counters import LatencyWindow, RateMeter
 from appliance.delivery.ledger import Ledger, Verdict
 from appliance.messages import Finding, Reason, TriggerFlag, verdict_message, verdict_topic
@@ -74,11 +73,7 @@ class Publisher:
         recipe = load_recipe(config.recipe)
         self._line, self._station = config.line, config.station
         self._endpoint = config.delivery.verdict_endpoint
-        self._recipe = {
-            "name": recipe.name,
-            "version": recipe.version,
-            "sha256": hashlib.sha256(config.recipe.read_bytes()).hexdigest(),
-        }
+        self._recipe = recipe_reference(config.recipe, recipe)
         cameras = [camera.name for camera in config.cameras]
         self._lane = VerdictPublisher(self._endpoint)
         try:

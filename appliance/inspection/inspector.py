@@ -7,7 +7,6 @@ or abandoned at the stop.
 """
 
 import gc
-import hashlib
 import logging
 import os
 import select
@@ -21,7 +20,7 @@ from typing import Any
 import cv2
 
 from appliance.clock import NS_PER_MS, NS_PER_S
-from appliance.config import ApplianceConfig, Recipe, load_recipe
+from appliance.config import ApplianceConfig, Recipe, load_recipe, recipe_reference
 from appliance.inspection.batcher import Batcher, Waiting
 from appliance.inspection.cost import BatchCost
 from appliance.inspection.counters import CameraCounters, InspectionCounters
@@ -254,6 +253,7 @@ class Inspector:
             reason=judgement.reason,
             detail=judgement.detail,
             defects=judgement.defects,
+            near_misses=judgement.near_misses,
             region_px=(0, 0, trigger.width, trigger.height),
             stage_ms={name: round(took_ms, 3) for name, took_ms in stage_ms.items()},
         )
@@ -328,9 +328,5 @@ def _introduction(recipe_path: Path, recipe: Recipe, bundle: ModelBundle) -> dic
     """Which model and recipe speak: for the publisher's records and for status."""
     return {
         "model": {"name": bundle.name, "sha256": bundle.sha256},
-        "recipe": {
-            "name": recipe.name,
-            "version": recipe.version,
-            "sha256": hashlib.sha256(recipe_path.read_bytes()).hexdigest(),
-        },
+        "recipe": recipe_reference(recipe_path, recipe),
     }
