@@ -63,8 +63,8 @@ static void write_row_rgb(const struct renderer *renderer, const struct picture 
                           uint8_t *out) {
     uint32_t samples = 3 * picture->width;
     if (picture->source_channels == 1) {
-        for (uint32_t i = 0; i < samples; i++) {
-            out[i] = renderer->table8[row[i / 3]];
+        for (uint32_t x = 0; x < picture->width; x++) {
+            out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = renderer->table8[row[x]];
         }
         return;
     }
