@@ -89,14 +89,14 @@ def _missed(part: Part, found: Detections, score: float) -> int:
 def choose_score(parts: Sequence[Part], found: Sequence[Detections]) -> float:
     """Choose the score of the recipe from validation parts.
 
-    It minimises missed defects plus false rejects, as rates. Missed *defects* and not escapes: a part of
-    this set carries several defects, a part in production one; counting parts would allow a score that
-    misses most defects. Where several scores are equally good, the middle one.
+    It minimises escapes plus false rejects, as rates; where several scores are equally good, the middle one.
+    A part of this set carries several defects and is NG when one is found: a lot with one defect a part
+    needs a lower score, and `Counts.missed_defects` says how much is at stake.
     """
     scores = np.round(np.arange(0.05, 0.951, 0.01), 2)
     costs = np.array(
         [
-            counts.missed_defect_rate + counts.false_reject_rate
+            counts.escape_rate + counts.false_reject_rate
             for counts in (count(parts, found, float(score)) for score in scores)
         ]
     )

@@ -49,8 +49,7 @@ def test_detection_beside_the_defect_does_not_find_it():
 
 
 def test_chosen_score_lies_in_the_middle_of_the_best_range():
-    # Up to 0.30 one of two clean parts is rejected, up to 0.40 also one of three defects missed;
-    # from 0.41 to 0.60 only the weak defect is missed.
+    # Up to 0.40 one of two clean parts is rejected, above 0.60 one of two NG parts escapes.
     assert choose_score(PARTS, FOUND) == pytest.approx(0.505, abs=0.01)
 
 
