@@ -165,6 +165,7 @@ class GenicamCamera:
         return self._config.producer
 
     def _set_up(self, camera: OpenedCamera) -> StreamPlan:
+        self._quieten(camera.nodes)
         self._applied = apply_features(camera.nodes, self._config.features, self._where)
         self._next_drift_check = 0
         self._drifted.clear()
@@ -192,6 +193,13 @@ class GenicamCamera:
             is_simulated=camera.vendor == SIMULATOR_VENDOR,
             counting=counting,
         )
+
+    def _quieten(self, nodes: NodeMap) -> None:
+        """End what a killed host may have left behind: a running acquisition, locked features."""
+        for name, value in (("AcquisitionStop", True), ("TLParamsLocked", 0)):
+            with contextlib.suppress(FeatureRefused):
+                if nodes.access(name) in {"RW", "WO"}:
+                    nodes.write(name, value)
 
     def _set_up_chunks(self, nodes: NodeMap) -> dict[str, ChunkField]:
         """Switch on the chunks the appliance reads, unless the configuration has its own wishes; never fatal."""

@@ -1,5 +1,8 @@
 """Applies SFNC features in an order cameras accept, reads each one back, and notices drift.
 
+A camera keeps features while it has power, also those of a configuration that is gone: so the user set "Default" is
+loaded first, unless the configuration says otherwise (`UserSetLoad = false`, or a set of its own).
+
 A name may carry a selector: `"LineMode[Line1]" = "Output"` selects LineSelector = Line1 first.
 
 Order, because later features depend on earlier ones (a smaller Width makes room for an OffsetX, ExposureAuto must be
@@ -109,6 +112,8 @@ def apply_features(nodes: Nodes, wanted: Mapping[str, FeatureValue], where: str)
         FeatureRefused: No such feature, not writable, or it reads back another value.
         SourceLost: The camera went away.
     """
+    if not {"UserSetSelector", "UserSetLoad"} & wanted.keys():
+        _load_default_set(nodes)
     if {"Width", "Height"} & wanted.keys():
         _zero_offsets(nodes)
     return [_apply_one(nodes, key, value, where) for key, value in in_order(_with_autos(nodes, wanted))]
@@ -155,6 +160,13 @@ def _with_autos(nodes: Nodes, wanted: Mapping[str, FeatureValue]) -> dict[str, F
         if name in wanted and auto not in wanted and nodes.access(auto) == "RW":
             extended[auto] = value
     return extended
+
+
+def _load_default_set(nodes: Nodes) -> None:
+    if nodes.access("UserSetLoad") in {"RW", "WO"} and "Default" in nodes.entries("UserSetSelector"):
+        if nodes.access("UserSetSelector") == "RW":
+            nodes.write("UserSetSelector", "Default")
+        nodes.write("UserSetLoad", True)
 
 
 def _zero_offsets(nodes: Nodes) -> None:

@@ -13,11 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 from appliance.capture.delivery import Announcement, Delivery, StreamPlan
+from appliance.capture.genicam import GenicamSystem, list_cameras, list_features
 from appliance.capture.source import SOURCES, Source, open_source
-from appliance.config import CameraConfig
+from appliance.config import CameraConfig, FeatureValue
 from appliance.errors import SourceMissing
 from appliance.ring import RingLayout, RingMemory
-from appliance.testing.grabber_rig import simulated, write_images
+from appliance.testing.grabber_rig import TRIGGERED, simulated, write_images
 
 SLOTS = 6
 MARK = 0xA5
@@ -34,8 +35,8 @@ class Case:
     replays_files: bool = True
 
 
-def _simcam(announce: str) -> Callable[[Path], dict[str, Any]]:
-    return lambda images: simulated(images, line_hz=100.0, announce=announce)
+def _simcam(announce: str, **features: FeatureValue) -> Callable[[Path], dict[str, Any]]:
+    return lambda images: simulated(images, line_hz=100.0, announce=announce, features=TRIGGERED | features)
 
 
 def _viky(announce: str) -> Callable[[Path], dict[str, Any]]:
@@ -52,6 +53,7 @@ def _viky(announce: str) -> Callable[[Path], dict[str, Any]]:
 CASES = (
     Case("simcam-ring", Announcement.RING, _simcam("ring")),
     Case("simcam-auto", Announcement.RING, _simcam("auto")),
+    Case("simcam-without-chunks", Announcement.RING, _simcam("ring", ChunkModeActive=False)),
     Case("simcam-producer", Announcement.PRODUCER, _simcam("producer")),
     Case("viky-ring", Announcement.RING, _viky("ring"), replays_files=False),
     Case("viky-producer", Announcement.PRODUCER, _viky("producer"), replays_files=False),
@@ -301,3 +303,31 @@ def test_an_absent_source_is_missing_not_lost(absence: Absence, tmp_path: Path) 
         source.open()
 
     source.close()
+
+
+def _viky_path() -> Path:
+    return Path(str(_viky("auto")(Path())["producer"]))
+
+
+def test_a_producer_lists_its_cameras_and_their_features() -> None:
+    assert [camera.serial for camera in list_cameras(_viky_path())] == ["0", "1", "2"]
+
+    features = {feature.name: feature for feature in list_features(_viky_path(), "2")}
+
+    assert features["Width"].access == "RW"
+    assert features["Width"].kind == "IInteger"
+    assert "Mono8" in features["PixelFormat"].entries
+
+
+def test_a_camera_that_goes_leaves_its_neighbours_open() -> None:
+    system = GenicamSystem(_viky_path())
+    first, second = (system.open_camera(serial, serial) for serial in ("0", "1"))
+
+    first.release()
+    system.rescan()
+    again = system.open_camera("0", "0")
+
+    assert second.nodes.read("Width") == again.nodes.read("Width")
+    again.release()
+    second.release()
+    system.close()

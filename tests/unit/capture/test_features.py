@@ -61,6 +61,31 @@ def test_any_order_in_the_file_becomes_the_camera_order(names: list[str]) -> Non
     assert strict == sorted(strict)
 
 
+def _with_user_sets() -> PaperCamera:
+    return PaperCamera(
+        {"UserSetSelector": "UserSet1", "UserSetLoad": False, "Gain": 1.0},
+        {"UserSetLoad": "WO"},
+        {"UserSetSelector": ("Default", "UserSet1")},
+    )
+
+
+def test_what_an_earlier_configuration_left_is_cleared_first() -> None:
+    camera = _with_user_sets()
+
+    apply_features(camera, {"Gain": 2.0}, "cam")
+
+    assert camera.written == [("UserSetSelector", "Default"), ("UserSetLoad", True), ("Gain", 2.0)]
+
+
+@pytest.mark.parametrize("wish", [{"UserSetLoad": False}, {"UserSetSelector": "UserSet1", "UserSetLoad": True}])
+def test_a_configuration_may_choose_its_own_user_set(wish: dict[str, FeatureValue]) -> None:
+    camera = _with_user_sets()
+
+    apply_features(camera, wish, "cam")
+
+    assert ("UserSetSelector", "Default") not in camera.written
+
+
 def test_offsets_are_zeroed_before_the_size_changes() -> None:
     camera = PaperCamera({"Width": 100, "Height": 100, "OffsetX": 40, "OffsetY": 0})
 
