@@ -31,11 +31,11 @@ class Holdings:
 
 
 def holdings() -> Holdings:
-    """Look at this process and at /dev/shm."""
+    """Look at this process, and only at this one: others may run beside it."""
     return Holdings(
         threads=frozenset(f"{thread.name}#{thread.ident}" for thread in threading.enumerate()),
         children=frozenset(_children()),
-        shared_memory=frozenset(path.name for path in Path("/dev/shm").iterdir()),
+        shared_memory=frozenset(_shared_mappings()),
         descriptors=frozenset(_descriptors()),
     )
 
@@ -62,6 +62,13 @@ def _children() -> Iterator[str]:
         state, parent = rest.rpartition(")")[2].split()[:2]
         if int(parent) == own_pid:
             yield f"pid {pid} {rest.partition(')')[0]}) {state}"
+
+
+def _shared_mappings() -> Iterator[str]:
+    """Mapped shared memory: memfds (the ring's) and what lies in /dev/shm."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if "memfd:" in line or "/dev/shm/" in line:
+            yield line
 
 
 def _descriptors() -> Iterator[str]:
