@@ -15,6 +15,7 @@ from appliance.box.supervisor import Supervisor
 from appliance.cli.verdict_text import mark_text, why
 
 _REDRAW_S = 0.2
+_OTHER_LINES = 11  # headings, gaps, figures below
 _STYLES = {
     "OK": "green",
     "NG": "red",
@@ -53,15 +54,21 @@ class LiveView:
         now = time.monotonic()
         if now - self._drawn_at >= _REDRAW_S:
             self._drawn_at = now
-            self._live.update(_picture(state, supervisor), refresh=True)
+            self._live.update(_picture(state, supervisor, self._console.height), refresh=True)
 
 
-def _picture(state: RunState, supervisor: Supervisor) -> RenderableType:
+def _picture(state: RunState, supervisor: Supervisor, height: int) -> RenderableType:
+    """Fit everything into the terminal's height; verdicts get what the rest leaves."""
     latency = state.latency_ms.summary()
+    cameras = len((state.status or {}).get("cameras", {})) or 1
+    left = height - cameras - len(supervisor.children) - _OTHER_LINES
     parts: list[RenderableType] = [
         _cameras(state),
+        Text(),
         _processes(supervisor, state.status),
-        _verdicts(state),
+        Text(),
+        _verdicts(list(state.recent)[-max(left, 1) :]),
+        Text(),
         Text(f"latency, exposure to verdict: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms"),
     ]
     if state.has_truth:
@@ -82,7 +89,7 @@ def _cameras(state: RunState) -> Table:
             *(Text(str(words[word]), style=_STYLES[word]) for word in ("OK", "NG", "UNKNOWN")),
             f"{camera.get('fps', 0.0):.1f}",
             f"{ring['leased']}/{ring['slots']} lent, {ring['dropped']} dropped",
-            str(camera.get("copies_per_frame")),
+            str(camera.get("copies_per_frame", "")),
         )
     return table
 
@@ -98,9 +105,9 @@ def _processes(supervisor: Supervisor, status: dict[str, Any] | None) -> Table:
     return table
 
 
-def _verdicts(state: RunState) -> Table:
+def _verdicts(recent: list[ShownVerdict]) -> Table:
     table = _table("verdict", "camera", "said", "truth", "", "ms", "why")
-    for verdict in state.recent:
+    for verdict in recent:
         word = verdict.message["verdict"]
         table.add_row(
             str(verdict.message["verdict_seq"]),
@@ -115,7 +122,7 @@ def _verdicts(state: RunState) -> Table:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(expand=True)
+    table = Table(box=None, pad_edge=False, header_style="bold underline")
     for heading in headings:
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     return table
