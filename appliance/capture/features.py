@@ -188,6 +188,8 @@ def _apply_one(nodes: Nodes, key: str, value: FeatureValue, where: str) -> Appli
         if not is_same(value, got):
             raise FeatureRefused(f"{where}: {key}: expected {value!r}, but it is read-only and is {got!r}; remove it")
         return AppliedFeature(key, name, selector, value, got)
+    if isinstance(value, str) and (entries := nodes.entries(name)) and value not in entries:
+        raise FeatureRefused(f"{where}: {key}: expected one of {', '.join(entries)}, got {value!r}")
     nodes.write(name, value)
     return AppliedFeature(key, name, selector, value, _read_back(nodes, key, name, value, where))
 

@@ -14,6 +14,7 @@ Rules it was built around (each one seen with harvesters 1.4.3 and genicam 1.6.0
 
 import contextlib
 import logging
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ _REFUSALS = {
     "OutOfRangeException",
     "PropertyException",
 }
+_NOISE = re.compile(r" : \w+Exception thrown.*", re.DOTALL)
+"""Where in GenApi's own source an exception was thrown."""
 _quiet = logging.getLogger("appliance.capture.harvesters")
 _quiet.setLevel(logging.CRITICAL)  # it logs each refusal with a traceback; we raise them instead
 
@@ -170,7 +173,7 @@ class NodeMap:
             yield
         except (harvesters.GenApi_GenericException, harvesters.GenTL_GenericException) as error:
             what = name if value is None else f"{name} = {value!r}"
-            reason = str(error).split(" : ")[0].strip()
+            reason = _NOISE.sub("", str(error)).strip()
             if type(error).__name__ in _REFUSALS:
                 raise FeatureRefused(f"{self._where}: {what}: {reason}") from error
             raise SourceLost(f"{self._where}: {what}: no answer from the camera: {reason}") from error

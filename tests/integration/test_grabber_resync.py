@@ -17,10 +17,11 @@ from appliance.capture.grabber import run_grabber
 from appliance.capture.source import SOURCES
 from appliance.config import ApplianceConfig
 from appliance.errors import ExitCode, SourceLost, StageFailed
-from appliance.messages import FrameGeometry, Reason
+from appliance.messages import FrameGeometry, Reason, Trigger
 from appliance.ring import RingMemory
 from appliance.stage import Stage
-from appliance.tally import AnnouncedReader
+from appliance.tally import AnnouncedReader, AnnouncedWriter
+from appliance.tally.records import CAPACITY
 
 PLAN = StreamPlan(FrameGeometry(16, 8, "Mono8"), is_free_running=False, counting=Counting.TRIGGERS)
 
@@ -161,3 +162,19 @@ def test_a_fault_of_our_own_in_the_capture_thread_ends_the_process(
     assert caught.value.exit_code == ExitCode.STAGE
     assert [thread for thread in threading.enumerate() if thread.name in {"capture", "ring"}] == []
     assert not list((tmp_path / "run").glob("*.sock"))
+
+
+def test_a_full_tally_costs_frames_visibly_and_no_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = 10
+    (tmp_path / "run").mkdir()
+    predecessor = AnnouncedWriter(tmp_path / "run", tmp_path / "state", "cam0")
+    for _ in range(CAPACITY - room):
+        predecessor.announce(Trigger(trigger_id=predecessor.next_trigger_id, exposed_ns=1))
+    predecessor.close()
+    frames: list[tuple[int, int] | Exception] = [(number, number) for number in range(1, 5 * room)]
+    camera = ScriptedCamera([frames])  # takes a slot for each frame: it would run out of them
+
+    reasons = _run(camera, tmp_path, monkeypatch)
+
+    assert len(reasons) == CAPACITY
+    assert reasons[-room:] == [D] * room

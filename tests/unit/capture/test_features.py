@@ -137,6 +137,12 @@ REFUSALS = (
         "read-only", PaperCamera({"SensorWidth": 640}, {"SensorWidth": "RO"}), {"SensorWidth": 800}, "expected 800.*640"
     ),
     Refusal("rounded", PaperCamera({"Width": 1}, rounding={"Width": 96}), {"Width": 100}, "expected 100, got 96"),
+    Refusal(
+        "no-such-value",
+        PaperCamera({"PixelFormat": "Mono8"}, offered={"PixelFormat": ("Mono8", "RGB8")}),
+        {"PixelFormat": "Mono12p"},
+        "expected one of Mono8, RGB8, got 'Mono12p'",
+    ),
     Refusal("no-entry", PaperCamera({"LineMode": "x"}), {"LineMode[Line9]": "Output"}, "no entry 'Line9'"),
     Refusal("no-selector", PaperCamera({"Width": 1}), {"Width[Region1]": 3}, "no selector is known for Width"),
 )
