@@ -5,7 +5,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +16,7 @@ from appliance.cli.verdict_text import mark_text, why
 
 _REDRAW_S = 0.2
 _OTHER_LINES = 11  # headings, gaps, figures below
+_WIDTH_BEFORE_WHY = 56
 _STYLES = {
     "OK": "green",
     "NG": "red",
@@ -54,20 +55,20 @@ class LiveView:
         now = time.monotonic()
         if now - self._drawn_at >= _REDRAW_S:
             self._drawn_at = now
-            self._live.update(_picture(state, supervisor, self._console.height), refresh=True)
+            self._live.update(_picture(state, supervisor, self._console.size), refresh=True)
 
 
-def _picture(state: RunState, supervisor: Supervisor, height: int) -> RenderableType:
-    """Fit everything into the terminal's height; verdicts get what the rest leaves."""
+def _picture(state: RunState, supervisor: Supervisor, size: ConsoleDimensions) -> RenderableType:
+    """Fit everything into the terminal; verdicts get what the rest leaves."""
     latency = state.latency_ms.summary()
     cameras = len((state.status or {}).get("cameras", {})) or 1
-    left = height - cameras - len(supervisor.children) - _OTHER_LINES
+    left = size.height - cameras - len(supervisor.children) - _OTHER_LINES
     parts: list[RenderableType] = [
         _cameras(state),
         Text(),
         _processes(supervisor, state.status),
         Text(),
-        _verdicts(list(state.recent)[-max(left, 1) :]),
+        _verdicts(list(state.recent)[-max(left, 1) :], size.width),
         Text(),
         Text(f"latency, exposure to verdict: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms"),
     ]
@@ -105,8 +106,9 @@ def _processes(supervisor: Supervisor, status: dict[str, Any] | None) -> Table:
     return table
 
 
-def _verdicts(recent: list[ShownVerdict]) -> Table:
-    table = _table("verdict", "camera", "said", "truth", "", "ms", "why")
+def _verdicts(recent: list[ShownVerdict], width: int) -> Table:
+    table = _table("verdict", "camera", "said", "truth", "", "ms")
+    table.add_column("why", no_wrap=True, max_width=max(width - _WIDTH_BEFORE_WHY, 10))
     for verdict in recent:
         word = verdict.message["verdict"]
         table.add_row(
