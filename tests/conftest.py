@@ -12,6 +12,8 @@ import pytest
 
 PATIENCE_S = 2.0
 """Ended threads and children may need a moment to vanish."""
+OURS = ("psm_", "sem.", "appliance")
+"""Other programs of this machine use /dev/shm as well: multiprocessing's names and our own are what a test may leak."""
 
 
 @dataclass(frozen=True)
