@@ -104,6 +104,7 @@ class Grabber:
         A grabber that takes over from a killed one doesn't insist on the camera: it may be lost just now.
         """
         self._service.start()
+        self._stage.beat(self.status)  # a camera may take seconds to open: say meanwhile that we are at it
         try:
             self._open()
         except SourceMissing as error:
