@@ -97,7 +97,7 @@ class DataStream:
             else:
                 self.announcement = Announcement.RING
                 return self.announcement
-        self._announce_own(plan)
+        self._announce_own(plan, memory.layout.slots)
         self.announcement = Announcement.PRODUCER
         return self.announcement
 
@@ -231,9 +231,9 @@ class DataStream:
         for slot in range(memory.layout.slots):
             self._announce_at(memory.address(slot), plan.payload_bytes, slot)
 
-    def _announce_own(self, plan: StreamPlan) -> None:
+    def _announce_own(self, plan: StreamPlan, slots: int) -> None:
         least = self._stream_info(StreamInfo.BUF_ANNOUNCE_MIN) or 1
-        for number in range(max(MIN_PRODUCER_BUFFERS, least)):
+        for number in range(max(MIN_PRODUCER_BUFFERS, least, slots // 2)):
             buffer = c_void_p()
             code = self._producer.try_call(
                 "DSAllocAndAnnounceBuffer", self._handle, plan.payload_bytes, None, byref(buffer)

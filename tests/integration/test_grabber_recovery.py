@@ -11,7 +11,7 @@ import pytest
 
 from appliance.errors import ExitCode
 from appliance.messages import Reason, TriggerFlag
-from appliance.testing.grabber_rig import CAMERA, TRIGGERED, GrabberRig, simulated, write_images
+from appliance.testing.grabber_rig import CAMERA, SERIAL, TRIGGERED, GrabberRig, simulated, write_images
 
 IMAGES = 5
 
@@ -78,7 +78,7 @@ def test_a_lost_camera_is_noticed_found_again_and_set_up_again(tmp_path: Path) -
 
         control.inject("disconnect", value=1500)
         rig.wait_for(lambda: rig.status()["state"] == "lost", patience_s=3.0)
-        assert "no answer" in rig.status()["problem"]
+        assert SERIAL in rig.status()["problem"]
         rig.wait_for(lambda: rig.status()["state"] == "capturing")
         rig.wait_for_frames(10)
 
