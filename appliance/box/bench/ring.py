@@ -2,6 +2,8 @@
 
 The clock starts when the frame lies in the sender's memory, as a camera leaves it, and stops when the receiver has it
 as an array. Every way carries the same frames in the same run, in turn; the machine's moods hit all of them alike.
+
+`python -m appliance.box.bench.ring [FRAMES [FRAME_BYTES]]` prints the figures as JSON.
 """
 
 import json
