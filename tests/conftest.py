@@ -61,9 +61,8 @@ def _children() -> Iterator[str]:
             pid, _, rest = path.read_text().partition(" ")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        state, parent = rest.rpartition(")")[2].split()[:2]
-        if int(parent) == own_pid:
-            yield f"pid {pid} {rest.partition(')')[0]}) {state}"
+        if int(rest.rpartition(")")[2].split()[1]) == own_pid:
+            yield f"pid {pid}"  # nothing that changes in a process's life: its state, its name
 
 
 def _shared_mappings() -> Iterator[str]:
