@@ -109,7 +109,7 @@ class DeliveryConfig(ConfinedModel):
         default="tcp://127.0.0.1:5571", description="ZeroMQ endpoint the verdict lane binds: loopback tcp or ipc"
     )
     send_margin_ms: float = Field(
-        default=5.0, ge=0, le=10_000, description="a verdict is handed to ZeroMQ this long before its deadline"
+        default=10.0, ge=0, le=10_000, description="a verdict is handed to ZeroMQ this long before its deadline"
     )
 
 

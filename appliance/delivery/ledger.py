@@ -96,6 +96,8 @@ class Ledger:
         self._inspection_ids = _Counter(IdBlock(state_dir, "inspection"))
         self._verdict_seqs = _Counter(IdBlock(state_dir, "verdict"))
         self._recall_ids()
+        for counter in (self._inspection_ids, self._verdict_seqs):
+            counter.prepare()
         self.late_findings = 0
 
     # -- what comes in
@@ -225,6 +227,10 @@ class _Counter:
     def __init__(self, block: IdBlock) -> None:
         self._block = block
         self.next = block.fresh_start
+
+    def prepare(self) -> None:
+        """Reserve the first block now: a disk must not be waited for between a deadline and its verdict."""
+        self._block.ensure(self.next)
 
     def take(self) -> int:
         number = self.next

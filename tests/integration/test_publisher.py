@@ -1,0 +1,236 @@
+"""A real publisher process between a scripted grabber, a scripted inspector and a subscriber."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance import seqpacket
+from appliance.config import load, load_recipe, recipe_reference
+from appliance.messages import Defect, Finding, Reason, Trigger, VerdictWord
+from appliance.tally import AnnouncedWriter, DecidedReader, count
+from appliance.testing.whole_appliance import REPOSITORY
+from appliance.wire.publisher_link import PublisherLink, publisher_socket
+from appliance.wire.verdict_lane import VerdictSubscriber
+
+PATIENCE_S = 10.0
+CONFIG = """
+line = "line1"
+station = "tabs"
+recipe = "{repository}/examples/recipes/deeppcb.toml"
+models_dir = "{repository}/models"
+runtime_dir = "{folder}/run"
+state_dir = "{folder}/state"
+
+[delivery]
+verdict_endpoint = "ipc://{folder}/verdicts"
+send_margin_ms = 100  # a busy test machine may not run us for many milliseconds
+
+[[cameras]]
+name = "cam0"
+source = {{ kind = "folder", images = "{repository}/examples/deeppcb" }}
+"""
+
+
+class Stand:
+    """Publisher process, grabber's pen, subscriber."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config_path = folder / "config.toml"
+        self.config_path.write_text(CONFIG.format(repository=REPOSITORY, folder=folder))
+        self.config = load(self.config_path)
+        self.lane = VerdictSubscriber(self.config.delivery.verdict_endpoint)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+        self.pen = AnnouncedWriter(self.config.runtime_dir, self.config.state_dir, "cam0")
+        self.grabber = PublisherLink(self.config.runtime_dir)
+        self.inspector = PublisherLink(self.config.runtime_dir)
+
+    def start(self) -> None:
+        argv = [sys.executable, "-m", "appliance", "stage", "publish", "--config", str(self.config_path)]
+        self.process = subprocess.Popen(argv)
+        self.wait_for(lambda: self.lane.is_connected)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def wait_for(self, is_true: Callable[[], object]) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not is_true():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.005)
+
+    def connect(self) -> None:
+        recipe = recipe_reference(self.config.recipe, load_recipe(self.config.recipe))
+        self.wait_for(lambda: self.grabber.connect({"role": "grabber", "camera": "cam0"}))
+        hello = {"role": "inspector", "model": {"name": "m", "sha256": "ab"}, "recipe": recipe}
+        self.wait_for(lambda: self.inspector.connect(hello))
+
+    def announce(self, reason: Reason = Reason.NONE, age_ms: float = 0.0) -> Trigger:
+        exposed_ns = time.monotonic_ns() - int(age_ms * 1e6)
+        trigger = Trigger(self.pen.next_trigger_id, exposed_ns, frame_id=1, reason=reason)
+        self.pen.announce(trigger)
+        self.grabber.wake()
+        return trigger
+
+    def next_verdict(self) -> dict[str, Any]:
+        received = self.lane.receive(PATIENCE_S)
+        assert received is not None, "no verdict came"
+        verdict: dict[str, Any] = json.loads(received[1])
+        return verdict
+
+    def close(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+        self.process.terminate()
+        assert self.process.wait(5) == 0
+        self.pen.close()
+        self.grabber.close()
+        self.inspector.close()
+        self.lane.close()
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    stand = Stand(tmp_path)
+    try:
+        yield stand
+    finally:
+        stand.close()
+
+
+def test_a_finding_becomes_the_verdict(stand: Stand) -> None:
+    stand.connect()
+    trigger = stand.announce()
+    defect = Defect("spur", 0.9, (1, 2, 3, 4))
+    stand.inspector.send_finding(Finding("cam0", trigger.trigger_id, VerdictWord.NG, defects=(defect,)))
+    verdict = stand.next_verdict()
+    assert (verdict["verdict"], verdict["reason"]) == ("NG", None)
+    assert verdict["defects"] == [{"class_name": "spur", "score": 0.9, "box_px": [1, 2, 3, 4]}]
+    assert verdict["model"] == {"name": "m", "sha256": "ab"}
+
+
+def test_a_silent_inspector_costs_an_unknown_before_the_deadline(stand: Stand) -> None:
+    stand.connect()
+    stand.announce()
+    verdict = stand.next_verdict()
+    assert (verdict["verdict"], verdict["reason"]) == ("UNKNOWN", "late")
+    assert verdict["published_at"] < verdict["deadline_at"]
+
+
+def test_a_finding_after_the_verdict_changes_nothing(stand: Stand) -> None:
+    stand.connect()
+    trigger = stand.announce()
+    assert stand.next_verdict()["reason"] == "late"
+    stand.inspector.send_finding(Finding("cam0", trigger.trigger_id, VerdictWord.OK))
+    assert stand.lane.receive(0.3) is None
+    assert count(stand.config.runtime_dir, "cam0").unknown == 1
+
+
+def test_the_grabbers_reason_needs_no_inspector(stand: Stand) -> None:
+    stand.announce(Reason.LOST_FRAME)
+    assert stand.next_verdict()["reason"] == "lost_frame"
+
+
+def test_a_lost_wake_up_costs_no_verdict(stand: Stand) -> None:
+    stand.pen.announce(Trigger(stand.pen.next_trigger_id, time.monotonic_ns(), reason=Reason.RING_FULL))
+    assert stand.next_verdict()["reason"] == "ring_full"
+
+
+def test_an_amended_trigger_is_decided_at_once(stand: Stand) -> None:
+    stand.connect()
+    trigger = stand.announce()
+    amended = Trigger(trigger.trigger_id, trigger.exposed_ns, reason=Reason.RING_FULL)
+    stand.pen.amend(amended)
+    stand.grabber.wake(trigger.trigger_id)
+    verdict = stand.next_verdict()
+    assert verdict["reason"] == "ring_full"
+    assert verdict["stage_ms"]["total"] < load_recipe(stand.config.recipe).deadline_ms / 2
+
+
+def test_a_dead_inspector_is_told_at_once(stand: Stand) -> None:
+    stand.connect()
+    stand.announce()
+    stand.wait_for(lambda: count(stand.config.runtime_dir, "cam0").open == 1)
+    stand.inspector.close()
+    assert stand.next_verdict()["reason"] == "inspector_down"
+
+
+def test_a_dead_grabbers_trigger_waits_for_its_deadline_and_says_why(stand: Stand) -> None:
+    stand.connect()
+    stand.announce()
+    stand.grabber.close()
+    verdict = stand.next_verdict()
+    assert verdict["reason"] == "grabber_down"
+    assert verdict["stage_ms"]["total"] > load_recipe(stand.config.recipe).deadline_ms / 2
+
+
+def test_a_dead_grabbers_frame_may_still_be_judged(stand: Stand) -> None:
+    stand.connect()
+    trigger = stand.announce()
+    stand.grabber.close()
+    stand.inspector.send_finding(Finding("cam0", trigger.trigger_id, VerdictWord.OK))
+    assert stand.next_verdict()["verdict"] == "OK"
+
+
+def test_what_a_killed_publisher_left_open_is_decided_late_and_never_sent(stand: Stand) -> None:
+    stand.connect()
+    first = stand.announce()
+    stand.inspector.send_finding(Finding("cam0", first.trigger_id, VerdictWord.OK))
+    sequence = stand.next_verdict()["verdict_seq"]
+    stand.kill()
+    abandoned = stand.announce(age_ms=10_000)
+    stand.wait_for(lambda: not stand.lane.is_connected)
+    stand.start()
+    reader = DecidedReader(stand.config.runtime_dir, "cam0")
+    stand.wait_for(lambda: reader.has(abandoned.trigger_id))
+    decision = reader.read(abandoned.trigger_id)
+    reader.close()
+    assert decision is not None
+    assert (decision.verdict, decision.is_sent) == (VerdictWord.UNKNOWN, False)
+    stand.announce(Reason.LOST_FRAME)
+    assert stand.next_verdict()["verdict_seq"] == sequence + 2
+
+
+def test_an_inspector_with_another_recipe_is_not_heard(stand: Stand) -> None:
+    stand.wait_for(lambda: stand.inspector.connect({"role": "inspector", "model": {}, "recipe": {"sha256": "other"}}))
+
+    def is_refused() -> bool:
+        stand.inspector.poll()
+        return not stand.inspector.is_connected
+
+    stand.wait_for(is_refused)
+
+
+@pytest.mark.parametrize("message", [b"garbage", b"[]", b'{"role":"emperor"}', b'{"role":"grabber","camera":"nobody"}'])
+def test_a_peer_that_talks_nonsense_is_hung_up_on(stand: Stand, message: bytes) -> None:
+    peer = seqpacket.connect(publisher_socket(stand.config.runtime_dir))
+    assert peer is not None
+    seqpacket.send(peer, message)
+    peer.setblocking(True)
+    peer.settimeout(PATIENCE_S)
+    assert peer.recv(10) == b""
+    peer.close()
+    stand.announce(Reason.LOST_FRAME)
+    assert stand.next_verdict()["reason"] == "lost_frame"
+
+
+def test_sigterm_gives_what_is_open_its_verdict(stand: Stand) -> None:
+    stand.connect()
+    stand.announce()
+    stand.wait_for(lambda: count(stand.config.runtime_dir, "cam0").open == 1)
+    assert stand.process is not None
+    os.kill(stand.process.pid, signal.SIGTERM)
+    assert stand.next_verdict()["verdict"] == "UNKNOWN"
+    assert stand.process.wait(5) == 0
+    assert count(stand.config.runtime_dir, "cam0").open == 0
+    assert not publisher_socket(stand.config.runtime_dir).exists()
