@@ -110,7 +110,7 @@ class SlotTable:
         return receipt
 
     def _admit(self) -> Receipt:
-        primary = next((account for account in self._readers.values() if account.is_primary), None)
+        primary = self._primary
         has_room = self.occupied < self.slots - RESERVED
         if primary is None:
             return Receipt(Reason.INSPECTOR_DOWN if has_room else Reason.RING_FULL)
@@ -131,7 +131,7 @@ class SlotTable:
         Raises:
             RingError: There is a primary reader already.
         """
-        if is_primary and any(account.is_primary for account in self._readers.values()):
+        if is_primary and self._primary is not None:
             raise RingError("this ring already has an inspector; stop the other one first")
         self._readers[reader] = ReaderAccount(is_primary, self.lease_quota if is_primary else self.observer_quota)
 
@@ -144,7 +144,7 @@ class SlotTable:
         """The slot that has waited longest and may be lent now; None when the primary is at its quota."""
         if not self._held:
             return None
-        primary = next((account for account in self._readers.values() if account.is_primary), None)
+        primary = self._primary
         if primary is not None and len(primary.leases) >= self.lease_quota:
             return None
         return self._held[0]
@@ -199,12 +199,16 @@ class SlotTable:
     @property
     def occupied(self) -> int:
         """Slots that are HELD or LENT."""
-        return sum(state in {SlotState.HELD, SlotState.LENT} for state in self.states)
+        return len(self._held) + self.leased
 
     @property
     def leased(self) -> int:
         """Slots that are LENT."""
-        return sum(state is SlotState.LENT for state in self.states)
+        return sum(map(bool, self._holders))
+
+    @property
+    def _primary(self) -> ReaderAccount | None:
+        return next((account for account in self._readers.values() if account.is_primary), None)
 
     def _free(self, slot: int) -> None:
         self.states[slot] = SlotState.FREE
