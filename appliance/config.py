@@ -70,8 +70,22 @@ class RingConfig(ConfinedModel):
 
     slots: int = Field(default=32, ge=4, le=128)
     overflow: Literal["drop_newest", "drop_oldest"] = Field(
-        default="drop_newest", description="what a reader at its quota loses: the new frame, or the oldest not yet lent"
+        default="drop_newest",
+        description="what is lost when the inspector is at its quota: the new frame, or the oldest not yet lent",
     )
+    lease_quota: int | None = Field(
+        default=None,
+        ge=1,
+        le=126,
+        description="most frames lent to the inspector at once; default: all but two, with drop_oldest half",
+    )
+
+    @property
+    def effective_lease_quota(self) -> int:
+        """The quota, chosen where it isn't given: frames must be able to wait for drop_oldest to mean anything."""
+        if self.lease_quota is not None:
+            return self.lease_quota
+        return self.slots // 2 if self.overflow == "drop_oldest" else self.slots
 
 
 class CameraConfig(ConfinedModel):
@@ -257,17 +271,26 @@ def explain(error: ValidationError, path: Path) -> str:
 
 
 class Surroundings(ConfinedModel):
-    """What the environment tells a process: systemd's notification socket and watchdog."""
+    """What the environment tells a process.
+
+    Attributes:
+        notify_socket: Where systemd, or `appliance run`, listens for READY=1 and WATCHDOG=1.
+        watchdog_usec: How long it may be silent, microseconds.
+        gentl_path: GENICAM_GENTL64_PATH, where other software looks for GenTL producers; "" when it isn't set.
+    """
 
     notify_socket: str | None
     watchdog_usec: int | None
+    gentl_path: str
 
 
 def surroundings() -> Surroundings:
-    """Read the environment variables that a service manager sets."""
+    """Read the environment variables that the appliance heeds."""
     usec = os.environ.get("WATCHDOG_USEC", "")
     return Surroundings(
-        notify_socket=os.environ.get("NOTIFY_SOCKET") or None, watchdog_usec=int(usec) if usec.isdigit() else None
+        notify_socket=os.environ.get("NOTIFY_SOCKET") or None,
+        watchdog_usec=int(usec) if usec.isdigit() else None,
+        gentl_path=os.environ.get("GENICAM_GENTL64_PATH", ""),
     )
 
 

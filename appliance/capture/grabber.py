@@ -71,6 +71,7 @@ class Grabber:
         self._ring = FrameRing(
             config.runtime_dir / f"ring.{camera}.sock",
             overflow=OverflowPolicy(self._config.ring.overflow),
+            lease_quota=self._config.ring.effective_lease_quota,
             on_freed=lambda _: self._supply.refill(),
             on_lost=self._on_lost_frame,
         )

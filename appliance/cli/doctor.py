@@ -1,7 +1,6 @@
 """`appliance doctor`: is everything there, and what to do where it isn't."""
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.text import Text
 from appliance.box.check import Outcome
 from appliance.box.whereabouts import find_config
 from appliance.cli.options import ConfigOption, JsonOption
+from appliance.config import surroundings
 from appliance.errors import ConfigError, ExitCode
 
 _STYLES = {Outcome.OK: "green", Outcome.WARN: "yellow", Outcome.FAIL: "bold red"}
@@ -23,7 +23,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     console = Console()
     results = []
-    for result in examine(_config_path(config), os.environ.get("GENICAM_GENTL64_PATH", "")):
+    for result in examine(_config_path(config), surroundings().gentl_path):
         results.append(result)
         if not as_json:
             line = Text.assemble((f"{result.outcome:<5}", _STYLES[result.outcome]), f"{result.name}: {result.detail}")

@@ -11,7 +11,7 @@ from appliance.ring import FrameLease, RingReader
 log = logging.getLogger(__name__)
 
 _FIRST_RETRY_NS = 20 * NS_PER_MS
-_LONGEST_RETRY_NS = 500 * NS_PER_MS
+_LONGEST_RETRY_NS = 50 * NS_PER_MS  # a failed try is one system call; each lost part would cost a reject
 
 
 class CameraFeed:
@@ -62,7 +62,7 @@ class CameraFeed:
             self._retry_ns = time.monotonic_ns() + _LONGEST_RETRY_NS
             return []
         if not self._reader.is_connected:
-            log.warning("camera %s: its grabber has gone; connecting again", self.camera)
+            log.info("camera %s: its grabber has gone; connecting again", self.camera)
             self._reader = None
         return leases
 

@@ -235,6 +235,7 @@ class Inspector:
         try:
             judgements = self._examiner.judge([waiting.frame.lease for waiting in batch], inference)
             judging_ms = (time.monotonic_ns() - judging_ns) / NS_PER_MS
+            self._count(batch, judgements, inference, judging_ms)  # before anybody can hear of it
             for waiting, judgement in zip(batch, judgements, strict=True):
                 stage_ms = _stage_ms(waiting.frame, inference, judging_ms)
                 self._answer(waiting.camera, waiting.frame.lease.trigger, judgement, stage_ms)
@@ -242,7 +243,6 @@ class Inspector:
             for waiting in batch:
                 waiting.frame.lease.release()
         self._cost.learn(len(batch), time.monotonic_ns() - inference.start_ns)
-        self._count(batch, judgements, inference, judging_ms)
 
     def _answer(self, camera: str, trigger: Trigger, judgement: Judgement, stage_ms: dict[str, float]) -> None:
         # Without a finding (publisher away, socket full) its own timer decides UNKNOWN/late: nothing is kept for later.

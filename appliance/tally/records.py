@@ -13,6 +13,7 @@ within a page, so kill -9 never tears it; a reader that meets a write in progres
 Space is reserved when the file is made (posix_fallocate), so a full tmpfs is an error at start, not a lost record.
 """
 
+import fcntl
 import os
 import struct
 import zlib
@@ -87,6 +88,7 @@ class TallyFile:
         temporary = path.with_name(path.name + ".new")
         try:
             fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.posix_fallocate(fd, 0, _HEADER_PAGE_BYTES + RECORD_BYTES * header.capacity)
             os.pwrite(fd, header.pack(), 0)
             temporary.rename(path)
@@ -115,10 +117,19 @@ class TallyFile:
 
     @classmethod
     def resume(cls, path: Path, kind: int, epoch: str) -> Self | None:
-        """Open for writing what a predecessor of this boot and ledger epoch left; None when there is nothing such."""
+        """Open for writing what a predecessor of this boot and ledger epoch left; None when there is nothing such.
+
+        Raises:
+            TallyError: The predecessor is still alive: a file has one writer, and holds a lock as long as it lives.
+        """
         file = cls.open_existing(path, writable=True)
         if file is None:
             return None
+        try:
+            fcntl.flock(file._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise TallyError(f"{path}: another process writes here; stop it, or use another runtime_dir") from None
         if (file.header.kind, file.header.boot, file.header.epoch) != (kind, boot_id(), epoch):
             file.close()
             return None

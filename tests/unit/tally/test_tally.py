@@ -197,6 +197,14 @@ def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"somebody else's data")
 
 
+def test_a_file_has_one_writer(tmp_path: Path) -> None:
+    grabber = grabber_pen(tmp_path)
+    with pytest.raises(TallyError, match="another process writes here"):
+        grabber_pen(tmp_path)
+    grabber.close()
+    grabber_pen(tmp_path).close()
+
+
 def test_kill_9_never_tears_or_loses_an_announced_trigger(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from appliance.tally import AnnouncedWriter;"
