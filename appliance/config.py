@@ -260,7 +260,11 @@ def _validate(model: type[_Model], content: dict[str, Any], path: Path) -> _Mode
 def explain(error: ValidationError, path: Path) -> str:
     """Say the first thing that is wrong with a file in one line: file, key, what is wrong, the value found."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    # pydantic puts the value of a discriminator (`kind`) into the path; the file has no such table.
+    path_in_file = [
+        part for part, before in zip(first["loc"], (None, *first["loc"]), strict=False) if before != "source"
+    ]
+    key = ".".join(str(part) for part in path_in_file) or "(whole file)"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         return f"{path}: unknown key '{key}'{more}; remove it or check its spelling"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from appliance.box.status import read_status
 from appliance.config import default_directory
-from appliance.errors import ConfigError
+from appliance.errors import NotRunning
 
 SERVICE_CONFIG = Path("/etc/appliance/appliance.toml")
 
@@ -13,7 +13,7 @@ def find_config(given: Path | None) -> Path:
     """Choose the configuration: the given one; else the running appliance's; else the service's.
 
     Raises:
-        ConfigError: None given, none running, none installed.
+        NotRunning: None given, none running, none installed.
     """
     if given is not None:
         return given
@@ -22,4 +22,4 @@ def find_config(given: Path | None) -> Path:
         return Path(supervisor["config"])
     if SERVICE_CONFIG.is_file():
         return SERVICE_CONFIG
-    raise ConfigError(f"no appliance runs and {SERVICE_CONFIG} doesn't exist; name a configuration with --config FILE")
+    raise NotRunning(f"no appliance runs and {SERVICE_CONFIG} doesn't exist; name a configuration with --config FILE")

@@ -12,7 +12,7 @@ from appliance.box.check import Outcome
 from appliance.box.whereabouts import find_config
 from appliance.cli.options import ConfigOption, JsonOption
 from appliance.config import surroundings
-from appliance.errors import ConfigError, ExitCode
+from appliance.errors import ConfigError, ExitCode, NotRunning
 
 _STYLES = {Outcome.OK: "green", Outcome.WARN: "yellow", Outcome.FAIL: "bold red"}
 
@@ -39,5 +39,5 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def _config_path(given: Path | None) -> Path | None:
     try:
         return find_config(given)
-    except ConfigError:
+    except (ConfigError, NotRunning):
         return None
