@@ -115,7 +115,12 @@ class Batcher(Generic[_T]):
     def _urgency_ns(self, waiting: Waiting[_T], count: int) -> int:
         """Latest start of a run with this frame in it: its wait is over, or its deadline comes near."""
         latest_ns = waiting.deadline_ns - self._margin_ns - self._cost.cautious_ns(min(count, self._max_batch))
-        return min(waiting.ready_ns + self._max_wait_ns, latest_ns)
+        wait_ns = self._max_wait_ns if self._pays_to_wait(count) else 0
+        return min(waiting.ready_ns + wait_ns, latest_ns)
+
+    def _pays_to_wait(self, count: int) -> bool:
+        """Whether one more frame in the run saves time, as far as is known; else waiting for it only costs latency."""
+        return self._cost.mean_ns(count) == 0 or self._is_cheaper_together(count, 1)
 
     def _neighbours(self) -> list[Waiting[_T]]:
         """Frames that are one array, from the head of the line in which the most urgent frame stands."""

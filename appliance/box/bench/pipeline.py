@@ -1,9 +1,9 @@
 """Camera to published verdict, against the bare model: what the appliance around the model costs.
 
 The pipeline is the real one: simulated camera, grabber, ring, inspector and publisher as processes, followed on the
-verdict lane. Bare means `session.run` on the same model, frames and threads, alone in a process, at the faster of single
-frames and full batches. Both are measured in turn, round by round, so that a machine that changes its speed can't
-favour one of them.
+verdict lane. Bare means `session.run` on the same model, frames and threads, alone in a process, at the faster of
+single frames and full batches. Both are measured in turn, round by round, so that a machine that changes its speed
+can't favour one of them.
 """
 
 import json

@@ -57,14 +57,19 @@ def test_full_batch_goes_at_once() -> None:
 
 
 def test_lone_frame_waits_for_company_no_longer_than_the_longest_wait() -> None:
-    batcher = batcher_with(frame("a", ready_ms=1), cost=NO_GAIN)
+    batcher = batcher_with(frame("a", ready_ms=1), cost=GREAT_GAIN)
     assert batcher.due_ns() == 5 * NS_PER_MS
     assert batcher.take(5 * NS_PER_MS - 1) == []
     assert names(batcher.take(5 * NS_PER_MS)) == ["a"]
 
 
+def test_nobody_waits_for_company_that_saves_no_time() -> None:
+    batcher = batcher_with(frame("a", ready_ms=1), cost=NO_GAIN)
+    assert batcher.due_ns() == 1 * NS_PER_MS
+
+
 def test_near_deadline_ends_the_wait() -> None:
-    batcher = batcher_with(frame("a", deadline_ms=13), cost=NO_GAIN)
+    batcher = batcher_with(frame("a", deadline_ms=13), cost=GREAT_GAIN)
     assert batcher.due_ns() == 2 * NS_PER_MS  # 13 ms less 10 ms of inference and 1 ms of margin
 
 
