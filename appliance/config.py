@@ -306,8 +306,8 @@ def default_directory(purpose: Literal["runtime", "state"]) -> Path:
     service = {"runtime": Path("/run/appliance"), "state": Path("/var/lib/appliance")}[purpose]
     if os.access(service, os.W_OK):
         return service
-    if purpose == "runtime":
-        base = os.environ.get("XDG_RUNTIME_DIR") or f"/dev/shm/user-{os.getuid()}"  # noqa: S108 (tmpfs; made 0700)
-    else:
-        base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
-    return Path(base) / "appliance"
+    if purpose == "state":
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "appliance"
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(runtime) / "appliance"
+    return Path(f"/dev/shm/appliance-{os.getuid()}")  # noqa: S108 (a tmpfs; made 0700, and its owner is checked)

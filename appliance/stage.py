@@ -17,6 +17,7 @@ from typing import Any
 
 from appliance.clock import NS_PER_S
 from appliance.config import surroundings
+from appliance.errors import ConfigError
 
 STATUS_PERIOD_S = 0.5
 _PR_SET_PDEATHSIG = 1
@@ -30,6 +31,8 @@ class Stage:
     Args:
         name: Unique on the box, e.g. "grab-cam0"; names the status file.
         runtime_dir: Made with mode 0700 if missing.
+    Raises:
+        ConfigError: The directory can't be made, or belongs to somebody else.
     """
 
     def __init__(self, name: str, runtime_dir: Path) -> None:
@@ -40,7 +43,7 @@ class Stage:
         self._notified_ns = 0
         self._status_path = runtime_dir / f"status.{name}.json"
         self._status_written_ns = 0
-        runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _claim(runtime_dir)
         surrounding = surroundings()
         self._notifier = _Notifier(surrounding.notify_socket)
         # systemd's advice: notify at less than half the watchdog's period.
@@ -85,6 +88,19 @@ class Stage:
         temporary = self._status_path.with_suffix(".tmp")
         temporary.write_text(json.dumps(content))
         temporary.replace(self._status_path)
+
+
+def _claim(runtime_dir: Path) -> None:
+    """Make the directory if it is missing; refuse one that somebody else has laid out for us."""
+    try:
+        runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = runtime_dir.stat().st_uid
+    except OSError as error:
+        raise ConfigError(f"runtime_dir {runtime_dir}: {error.strerror}; choose another one") from error
+    if os.geteuid() not in {0, owner}:
+        raise ConfigError(
+            f"runtime_dir {runtime_dir} belongs to user {owner}, not to us ({os.geteuid()}); choose another"
+        )
 
 
 class _Notifier:

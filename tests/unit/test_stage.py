@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.errors import ConfigError
 from appliance.stage import Stage
 
 
@@ -23,6 +24,18 @@ def test_the_status_file_is_whole_and_says_who_and_when(tmp_path: Path) -> None:
 def test_the_runtime_directory_is_nobody_elses(tmp_path: Path) -> None:
     Stage("publish", tmp_path / "run")
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(ConfigError, match="belongs to user"):
+        Stage("publish", tmp_path)
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"runtime_dir .*file/run: Not a directory"):
+        Stage("publish", tmp_path / "file/run")
 
 
 def test_status_is_written_when_due_and_not_for_each_beat(tmp_path: Path) -> None:
