@@ -155,9 +155,11 @@ def _read(path: Path) -> NDArray[Any] | None:
         return None
     if image is None or image.dtype not in (np.uint8, np.uint16):
         return None
-    if image.ndim == _CHANNELS_RGB:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.dtype == np.uint8 else None
-    return image
+    if image.ndim != _CHANNELS_RGB:
+        return image
+    if np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 0], image[..., 2]):
+        return np.ascontiguousarray(image[..., 0])  # a grey picture saved as colour
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.dtype == np.uint8 else None
 
 
 def _geometry(image: NDArray[Any]) -> FrameGeometry:
