@@ -14,10 +14,12 @@ class ProcessUsage:
 
     Attributes:
         rss_mb: Resident memory, shared pages (the frame ring) included, in 10^6 bytes.
+        cpu_s: Processor time so far, user and system.
         cpu_percent: Processor time over its whole life; 100 is one core.
     """
 
     rss_mb: float
+    cpu_s: float
     cpu_percent: float
 
 
@@ -35,5 +37,6 @@ def process_usage(pid: int) -> ProcessUsage | None:
     cpu_s = (int(fields[_UTIME]) + int(fields[_STIME])) / ticks_per_s
     return ProcessUsage(
         rss_mb=round(int(fields[_RSS]) * os.sysconf("SC_PAGESIZE") / 1e6, 1),
+        cpu_s=cpu_s,
         cpu_percent=round(100 * cpu_s / max(age_s, 1 / ticks_per_s), 1),
     )

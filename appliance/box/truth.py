@@ -49,7 +49,7 @@ def load_truth(config: ApplianceConfig) -> dict[str, CameraTruth]:
     """
     truths: dict[str, CameraTruth] = {}
     for camera in config.cameras:
-        folder = _replayed_folder(camera)
+        folder = camera.replayed_folder
         if folder is not None and (folder / TRUTH_NAME).is_file():
             verdicts = _read(folder / TRUTH_NAME)
             truths[camera.name] = CameraTruth(verdicts, is_line_triggered=_is_line_triggered(camera))
@@ -94,13 +94,6 @@ class Scoreboard:
             f"escapes {self.escapes} of {self.ng_parts} NG parts ({self.unknown_ng_parts} NG parts were UNKNOWN)",
             f"false rejects {self.false_rejects} of {self.ok_parts} OK parts ({self.unknown_ok_parts} were UNKNOWN)",
         ]
-
-
-def _replayed_folder(camera: CameraConfig) -> Path | None:
-    source = camera.source
-    if isinstance(source, GenicamSource):
-        return source.simulator.images if source.simulator is not None else None
-    return source.images
 
 
 def _is_line_triggered(camera: CameraConfig) -> bool:

@@ -134,10 +134,11 @@ def _run_load(config: ApplianceConfig, recipe: Recipe, folder: Path, rate_hz: fl
         _follow(supervisor, lane, SETTLE_S, None)
         load = _Load(seconds)
         pids = {child.spec.name: child.pid or 0 for child in supervisor.children}
-        before = {name: _cpu_s(pid) for name, pid in pids.items()}
+        before = _usages(pids)
         _follow(supervisor, lane, seconds, load)
-        load.cpu_s = {name: _cpu_s(pid) - before[name] for name, pid in pids.items()}
-        load.rss_mb = {name: usage.rss_mb for name, usage in _usages(pids)}
+        after = _usages(pids)
+        load.cpu_s = {name: usage.cpu_s - before[name].cpu_s for name, usage in after.items()}
+        load.rss_mb = {name: usage.rss_mb for name, usage in after.items()}
         status = appliance_status(bench_config)
         load.copies_per_frame = status["cameras"][camera]["copies_per_frame"]
         load.invariant_holds = status["invariant_holds"]
@@ -215,14 +216,5 @@ def _ignore(process: str, line: str) -> None:
     """Processes print nothing worth showing while a benchmark runs; their errors come as StageFailed."""
 
 
-def _usages(pids: dict[str, int]) -> Iterator[tuple[str, ProcessUsage]]:
-    for name, pid in pids.items():
-        usage = process_usage(pid)
-        if usage is not None:
-            yield name, usage
-
-
-def _cpu_s(pid: int) -> float:
-    """Processor seconds a process has used. Source: proc(5), utime and stime."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _usages(pids: dict[str, int]) -> dict[str, ProcessUsage]:
+    return {name: usage for name, pid in pids.items() if (usage := process_usage(pid)) is not None}

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from appliance.clock import boot_id
 from appliance.errors import ConfigError
 
 STATE_BYTES = 8192
 _MAGIC = b"SIMCAM02"
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _HEAD = struct.Struct("=8s16sQQQQQQ")  # magic, boot id, unused, line start, period, pulses, power-on, absent until
 _COUNTERS_AT, _SERVED_AT = 128, 256
 _COMMANDS_AT, _COMMAND = 1024, struct.Struct("=QIIQq24s")
@@ -202,12 +202,12 @@ class SimcamControl:
 
     def _adopt(self) -> None:
         """Make a new file, or one of another boot or layout, an empty one; leave a fitting one alone."""
-        boot_id = bytes.fromhex(_BOOT_ID.read_text().strip().replace("-", ""))
-        if os.fstat(self._fd).st_size >= STATE_BYTES and os.pread(self._fd, 24, 0) == _MAGIC + boot_id:
+        stamp = _MAGIC + boot_id()
+        if os.fstat(self._fd).st_size >= STATE_BYTES and os.pread(self._fd, 24, 0) == stamp:
             return
         os.posix_fallocate(self._fd, 0, STATE_BYTES)
         os.pwrite(self._fd, bytes(STATE_BYTES - 24), 24)
-        os.pwrite(self._fd, _MAGIC + boot_id, 0)
+        os.pwrite(self._fd, stamp, 0)
 
     def _slot(self, index: int) -> tuple[int, int]:
         """(sequence, exposures still to come) of a command slot."""
