@@ -106,6 +106,18 @@ def drain(peer: socket.socket, limit: int = 1024) -> Iterator[tuple[bytes, int |
         yield message, _descriptor(ancillary)
 
 
+def drain_messages(peer: socket.socket) -> Iterator[bytes]:
+    """Yield waiting datagrams as `drain` does, for peers that have no business sending descriptors: closes those.
+
+    Raises:
+        EOFError: The peer has gone and everything it sent was yielded.
+    """
+    for message, fd in drain(peer):
+        if fd is not None:
+            os.close(fd)
+        yield message
+
+
 def _descriptor(ancillary: list[tuple[int, int, bytes]]) -> int | None:
     fds = array.array("i")
     for level, kind, data in ancillary:

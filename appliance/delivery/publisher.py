@@ -167,7 +167,7 @@ class Publisher:
 
     def _listen_to(self, peer: _Peer, findings: list[Finding], gone: list[_Peer]) -> None:
         try:
-            for message, _ in seqpacket.drain(peer.socket):
+            for message in seqpacket.drain_messages(peer.socket):
                 if peer.role is None:
                     self._introduce(peer, json.loads(message))
                 elif peer.role == "inspector":

@@ -15,7 +15,6 @@ Every received frame ends in exactly one of these; the last four make its trigge
 
 import contextlib
 import logging
-import os
 import selectors
 import socket
 import threading
@@ -288,9 +287,7 @@ class FrameRing:
         if peer is None:
             return freed
         try:
-            for message, fd in seqpacket.drain(peer.socket):
-                if fd is not None:
-                    os.close(fd)
+            for message in seqpacket.drain_messages(peer.socket):
                 if peer.has_introduced_itself:
                     freed += self._take_release(reader, message)
                 else:

@@ -64,7 +64,7 @@ class PublisherLink:
         if self._socket is None:
             return
         try:
-            for _ in seqpacket.drain(self._socket):
+            for _ in seqpacket.drain_messages(self._socket):
                 pass  # the publisher has nothing to say
         except EOFError:
             self.close()

@@ -224,6 +224,25 @@ def test_a_peer_that_talks_nonsense_is_hung_up_on(stand: Stand, message: bytes) 
     assert stand.next_verdict()["reason"] == "lost_frame"
 
 
+def test_descriptors_that_a_peer_sends_are_not_kept(stand: Stand) -> None:
+    assert stand.process is not None
+    stand.connect()
+    kept = Path(f"/proc/{stand.process.pid}/fd")
+    stand.wait_for(lambda: count(stand.config.runtime_dir, "cam0").triggers == 0)
+    peer = seqpacket.connect(publisher_socket(stand.config.runtime_dir))
+    assert peer is not None
+    seqpacket.send(peer, b'{"role":"grabber","camera":"cam0"}')
+    stand.announce(Reason.LOST_FRAME)
+    stand.next_verdict()
+    before = len(list(kept.iterdir()))
+    for _ in range(20):
+        seqpacket.send(peer, (0).to_bytes(8, "little"), fd=peer.fileno())
+    stand.announce(Reason.LOST_FRAME)
+    stand.next_verdict()
+    assert len(list(kept.iterdir())) == before
+    peer.close()
+
+
 def test_sigterm_gives_what_is_open_its_verdict(stand: Stand) -> None:
     stand.connect()
     stand.announce()
