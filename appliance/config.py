@@ -117,14 +117,65 @@ class InspectorConfig(ConfinedModel):
 
 
 class DeliveryConfig(ConfinedModel):
-    """The publisher process."""
+    """The publisher process. An endpoint that other machines can reach needs keys (`appliance keys init`)."""
 
     verdict_endpoint: str = Field(
-        default="tcp://127.0.0.1:5571", description="ZeroMQ endpoint the verdict lane binds: loopback tcp or ipc"
+        default="tcp://127.0.0.1:5571", description="ZeroMQ endpoint that the verdict lane binds"
+    )
+    control_endpoint: str = Field(
+        default="tcp://127.0.0.1:5572", description="ZeroMQ endpoint for requests: part.set, recipe.select, line.…"
     )
     send_margin_ms: float = Field(
         default=10.0, ge=0, le=10_000, description="a verdict is handed to ZeroMQ this long before its deadline"
     )
+    spool_max_mb: int = Field(
+        default=256, ge=1, le=65_536, description="most memory for records that the recorder has not journalled yet"
+    )
+    count_tolerance_ms: float = Field(
+        default=1000.0, gt=0, le=60_000, description="longest wait for our trigger count to agree with the controller's"
+    )
+
+
+class RecorderConfig(ConfinedModel):
+    """The recorder process: journal, images, result lane, retention."""
+
+    result_endpoint: str = Field(
+        default="tcp://127.0.0.1:5573", description="ZeroMQ endpoint that the result lane binds"
+    )
+    replay_endpoint: str = Field(
+        default="tcp://127.0.0.1:5574", description="ZeroMQ endpoint for replay and acknowledgements"
+    )
+    required_consumers: tuple[Name, ...] = Field(
+        default=(), description="consumers whose acknowledgement a record waits for before retention may take it"
+    )
+    group_rows: int = Field(default=16, ge=1, le=1024, description="rows that one durable commit waits for")
+    group_ms: float = Field(default=5.0, ge=0, le=1000, description="longest wait for such a group to fill")
+    partition_minutes: int = Field(default=60, ge=1, le=1440, description="time span of one journal file")
+    image_format: Literal["png", "raw"] = Field(
+        default="png", description="lossless both: PNG, or uncompressed PGM/PPM"
+    )
+    thumbnail_px: int = Field(default=320, ge=64, le=2048, description="longer side of the annotated thumbnail")
+    image_queue_mb: int = Field(
+        default=64, ge=1, le=65_536, description="pixels that may wait for their encoding; beyond it images are skipped"
+    )
+    warn_free_mb: int = Field(default=2048, ge=1, description="free disk space below which status and log warn")
+    evict_free_mb: int = Field(default=1024, ge=1, description="free disk space below which old data is evicted")
+    stop_free_mb: int = Field(default=128, ge=1, description="free disk space below which nothing is written any more")
+
+    @model_validator(mode="after")
+    def _levels_descend(self) -> Self:
+        if not self.warn_free_mb > self.evict_free_mb > self.stop_free_mb:
+            levels = (self.warn_free_mb, self.evict_free_mb, self.stop_free_mb)
+            raise ValueError(f"warn_free_mb, evict_free_mb, stop_free_mb must descend, got {levels}")
+        return self
+
+
+class ModbusConfig(ConfinedModel):
+    """The Modbus TCP gateway for PLCs; Modbus knows no security."""
+
+    enabled: bool = False
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=5020, ge=1, le=65_535)
 
 
 class ApplianceConfig(ConfinedModel):
@@ -133,10 +184,14 @@ class ApplianceConfig(ConfinedModel):
     line: Name
     station: Name
     recipe: Path
+    recipes: tuple[Path, ...] = Field(default=(), description="further recipes that `recipe.select` may name")
     models_dir: Path
     cameras: tuple[CameraConfig, ...] = Field(min_length=1, max_length=16)
     inspector: InspectorConfig = InspectorConfig()
     delivery: DeliveryConfig = DeliveryConfig()
+    recorder: RecorderConfig = RecorderConfig()
+    modbus: ModbusConfig = ModbusConfig()
+    keys_dir: Path | None = Field(default=None, description="server key and clients' keys; default: state_dir/keys")
     runtime_dir: Path = Field(default_factory=lambda: default_directory("runtime"))
     state_dir: Path = Field(default_factory=lambda: default_directory("state"))
 
@@ -146,6 +201,11 @@ class ApplianceConfig(ConfinedModel):
         if len(set(names)) != len(names):
             raise ValueError(f"camera names must differ, got {names}")
         return self
+
+    @property
+    def effective_keys_dir(self) -> Path:
+        """Where keys are, chosen where it isn't given."""
+        return self.keys_dir if self.keys_dir is not None else self.state_dir / "keys"
 
     def camera(self, name: str) -> CameraConfig:
         """Find a camera by name.
@@ -180,6 +240,27 @@ class EvidenceLimits(ConfinedModel):
     freshness_window: int = Field(default=4, ge=1, le=64, description="a frame may not repeat any of so many before it")
 
 
+class ViewRule(ConfinedModel):
+    """One view of a part: a region of one exposure of one camera."""
+
+    name: Name
+    camera: Name
+    offset_ms: float = Field(
+        default=0.0, ge=0, le=600_000, description="exposure after the part's first one, e.g. a second light"
+    )
+    region_px: tuple[int, int, int, int] | None = Field(
+        default=None, description="x1, y1, x2, y2 in the frame, x2/y2 exclusive; default: all of it"
+    )
+
+    @model_validator(mode="after")
+    def _region_has_area(self) -> Self:
+        if self.region_px is not None:
+            x1, y1, x2, y2 = self.region_px
+            if not (0 <= x1 < x2 and 0 <= y1 < y2):
+                raise ValueError(f"region_px must be x1 < x2, y1 < y2, none negative, got {self.region_px}")
+        return self
+
+
 class Recipe(ConfinedModel):
     """What makes a part good: model, limits and rules for one product."""
 
@@ -190,6 +271,26 @@ class Recipe(ConfinedModel):
     near_miss_score: float = Field(default=0.1, gt=0, lt=1, description="detections kept for people below the rules")
     evidence: EvidenceLimits
     classes: dict[str, ClassRule] = Field(min_length=1)
+    ok_image_rate: float = Field(default=0.01, ge=0, le=1, description="share of OK parts whose images are kept")
+    stop_after_rejects: int = Field(
+        default=0, ge=0, le=10_000, description="NG or UNKNOWN verdicts in a row that ask the line to stop; 0: never"
+    )
+    views: tuple[ViewRule, ...] = Field(
+        default=(), max_length=32, description="a part's views; default: each trigger is a part of its own"
+    )
+    assembly_window_ms: float = Field(
+        default=20.0, gt=0, le=60_000, description="views of one part lie this close, their offsets taken off"
+    )
+    complete_within_ms: float | None = Field(
+        default=None, gt=0, le=600_000, description="a view that is missing so long after the first is UNKNOWN"
+    )
+
+    @model_validator(mode="after")
+    def _view_names_differ(self) -> Self:
+        names = [view.name for view in self.views]
+        if len(set(names)) != len(names):
+            raise ValueError(f"view names must differ, got {names}")
+        return self
 
 
 def load(path: Path) -> ApplianceConfig:
@@ -210,7 +311,14 @@ def load(path: Path) -> ApplianceConfig:
             elif isinstance(value, BaseModel):
                 changes[name] = value.model_copy(update=absolute(value))
             elif isinstance(value, tuple):
-                changes[name] = tuple(item.model_copy(update=absolute(item)) for item in value)
+                changes[name] = tuple(
+                    item.model_copy(update=absolute(item))
+                    if isinstance(item, BaseModel)
+                    else folder / item.expanduser()
+                    if isinstance(item, Path)
+                    else item
+                    for item in value
+                )
         return changes
 
     return config.model_copy(update=absolute(config))
