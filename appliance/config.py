@@ -1,6 +1,7 @@
 """The configuration: one TOML file, frozen models, unknown keys refused. The only reader of TOML and environment."""
 
 import hashlib
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
@@ -174,8 +175,25 @@ class ModbusConfig(ConfinedModel):
     """The Modbus TCP gateway for PLCs; Modbus knows no security."""
 
     enabled: bool = False
-    host: str = Field(default="127.0.0.1", min_length=1)
+    host: str = Field(default="127.0.0.1", description="IP address to listen on")
     port: int = Field(default=5020, ge=1, le=65_535)
+    allow_remote: bool = Field(default=False, description="permits a host that other machines can reach")
+    allow_remote_writes: bool = Field(default=False, description="other machines may also give commands")
+    show_simulated: bool = Field(default=False, description="show simulated results in place of the line's real ones")
+    max_connections: int = Field(default=8, ge=1, le=256, description="masters at a time; further ones are hung up on")
+    idle_timeout_s: float = Field(default=60.0, ge=1, le=86_400, description="a master silent so long is hung up on")
+
+    @model_validator(mode="after")
+    def _remote_on_purpose(self) -> Self:
+        try:
+            is_loopback = ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            raise ValueError("host must be an IP address, e.g. 127.0.0.1") from None
+        if not is_loopback and not self.allow_remote:
+            raise ValueError(
+                f"Modbus has no keys: host {self.host} lets every machine in; use 127.0.0.1, or set allow_remote = true"
+            )
+        return self
 
 
 class ApplianceConfig(ConfinedModel):
