@@ -26,13 +26,12 @@ from appliance.inspection.cost import BatchCost
 from appliance.inspection.counters import CameraCounters, InspectionCounters
 from appliance.inspection.evidence import EvidenceChecker
 from appliance.inspection.examiner import Examiner, Inference
-from appliance.inspection.feed import CameraFeed
 from appliance.inspection.inference_thread import DEPTH, InferenceThread
 from appliance.inspection.judge import Judgement, check_recipe
 from appliance.inspection.session import DetectorSession
 from appliance.messages import Finding, Reason, Trigger, VerdictWord
 from appliance.modelling import ModelBundle, load_bundle
-from appliance.ring import FrameLease
+from appliance.ring import CameraFeed, FrameLease, ReaderRole
 from appliance.stage import Stage
 from appliance.wire.publisher_link import PublisherLink
 
@@ -98,7 +97,9 @@ class Inspector:
         self._session = session
         self._introduction = _introduction(config.recipe, recipe, bundle)
         names = [camera.name for camera in config.cameras]
-        self._feeds = [CameraFeed(name, config.runtime_dir / f"ring.{name}.sock") for name in names]
+        self._feeds = [
+            CameraFeed(name, config.runtime_dir / f"ring.{name}.sock", ReaderRole.INSPECTOR) for name in names
+        ]
         self._checkers = {name: EvidenceChecker(recipe.evidence) for name in names}
         self._counters = InspectionCounters({name: CameraCounters() for name in names})
         self._publisher = PublisherLink(config.runtime_dir)

@@ -1,4 +1,4 @@
-"""One camera's frames as the inspector gets them, whatever happens to the grabber behind them."""
+"""One camera's frames as a reader gets them, whatever happens to the grabber behind them."""
 
 import logging
 import time
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from appliance.clock import NS_PER_MS
 from appliance.errors import RingError
-from appliance.ring import FrameLease, RingReader
+from appliance.ring.datagrams import ReaderRole
+from appliance.ring.reader import FrameLease, RingReader
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,9 @@ class CameraFeed:
     came from, never to the new grabber, whose slots have the same numbers.
     """
 
-    def __init__(self, camera: str, socket_path: Path) -> None:
+    def __init__(self, camera: str, socket_path: Path, role: ReaderRole) -> None:
         self.camera = camera
+        self._role = role
         self._path = socket_path
         self._reader: RingReader | None = None
         self._retry_ns = 0
@@ -41,7 +43,7 @@ class CameraFeed:
         """Try to connect, if we are not and the pause is over."""
         if self._reader is not None or now_ns < self._retry_ns:
             return
-        reader = RingReader(self._path)
+        reader = RingReader(self._path, self._role)
         if reader.connect():
             log.info("camera %s: connected to its grabber", self.camera)
             self._reader = reader
