@@ -14,7 +14,10 @@
     ├── TallyError            8  TALLY     announced/decided file foreign, or full
     │   └── TallyFull                      no room: the publisher has not decided the oldest trigger yet
     ├── StageFailed           9  STAGE     a supervised process could not be kept alive
-    └── ToolMissing          10  TOOL      gcc or a system package is missing
+    ├── ToolMissing          10  TOOL      gcc or a system package is missing
+    ├── NotRunning           11  NOT_RUNNING  no appliance in this runtime directory
+    └── JournalError         13  JOURNAL   journal damaged, foreign, newer, in use, or its disk fails
+        └── DiskFull                       no space: nothing was written, later it may be
 
 A message says what, where (camera serial, slot, frame_id, file and key), expected, got, next step: in one line.
 Exit code 2 is a wrong command line (click's own), 130 an interrupt.
@@ -39,6 +42,7 @@ class ExitCode(IntEnum):
     TOOL = 10
     NOT_RUNNING = 11
     CHECK_FAILED = 12
+    JOURNAL = 13
     INTERRUPTED = 130
 
 
@@ -124,3 +128,13 @@ class NotRunning(ApplianceError):
     """No appliance runs in the runtime directory that was asked for."""
 
     exit_code = ExitCode.NOT_RUNNING
+
+
+class JournalError(ApplianceError, OSError):
+    """The journal can't be used: damaged, foreign, from newer software, another writer's, or its disk fails."""
+
+    exit_code = ExitCode.JOURNAL
+
+
+class DiskFull(JournalError):
+    """No space left: nothing of what was asked for is written, and the same may be tried again later."""
