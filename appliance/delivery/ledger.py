@@ -119,14 +119,20 @@ class Ledger:
             inspection.amend(camera, trigger)
             self._look_at(inspection)
 
-    def answer(self, finding: Finding) -> None:
-        """Take a finding; one that comes after the verdict is counted and changes nothing."""
+    def answer(self, finding: Finding) -> bool:
+        """Take a finding; one that comes after the verdict is counted and changes nothing: False."""
         inspection = self._open.get((finding.camera, finding.trigger_id))
         if inspection is None:
             self.late_findings += 1
-            return
+            return False
         inspection.answer(finding)
         self._look_at(inspection)
+        return True
+
+    def reread(self, camera: str, trigger_id: int) -> Trigger | None:
+        """Read an announced trigger; None when there is none such (any more)."""
+        book = self._books.get(camera)
+        return book.reread(trigger_id) if book is not None else None
 
     def orphan(self, camera: str) -> None:
         """A grabber died: its open triggers may still be answered; those that aren't will say so."""

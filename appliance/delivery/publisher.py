@@ -1,8 +1,10 @@
 """The publisher process: keeps the ledger, watches the deadlines, speaks on the verdict lane.
 
-Small and quick on purpose: no image, no journal; one thread, one loop, nothing that waits for a disk.
+Small and quick on purpose: no image, no journal; one thread, one loop, nothing that waits for a disk. What the
+recorder needs is appended to the spool after the verdict has gone out.
 """
 
+import contextlib
 import gc
 import json
 import logging
@@ -13,12 +15,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appliance import seqpacket
-from appliance.clock import NS_PER_MS, NS_PER_S
+from appliance.clock import NS_PER_MS, NS_PER_S, rfc3339
 from appliance.config import ApplianceConfig, load_recipe, recipe_reference
 from appliance.counters import LatencyWindow, RateMeter
 from appliance.delivery.ledger import Ledger, Verdict
-from appliance.messages import Finding, Reason, TriggerFlag, verdict_message, verdict_topic
+from appliance.messages import (
+    Finding,
+    Outcome,
+    Reason,
+    TriggerFlag,
+    encode,
+    inspection_record,
+    late_finding_record,
+    verdict_message,
+    verdict_topic,
+)
 from appliance.stage import Stage
+from appliance.tally import SpoolWriter
 from appliance.wire.publisher_link import publisher_socket
 from appliance.wire.verdict_lane import VerdictPublisher
 
@@ -84,6 +97,7 @@ class Publisher:
                 deadline_ms=recipe.deadline_ms,
                 send_margin_ms=min(config.delivery.send_margin_ms, recipe.deadline_ms / 2),
             )
+            self._spool = SpoolWriter(config.runtime_dir, config.delivery.spool_max_mb << 20)
             self._socket_path = publisher_socket(config.runtime_dir)
             self._server = seqpacket.listen(self._socket_path)
         except BaseException:
@@ -94,6 +108,7 @@ class Publisher:
         self._peers: dict[int, _Peer] = {}
         self._meters = {camera: _CameraMeters() for camera in cameras}
         self._model: dict[str, str] | None = None
+        self._has_spooled = False
 
     def step(self, timeout_s: float) -> None:
         """Wait for a message or the next deadline, take everything in, decide and send what is due."""
@@ -109,11 +124,13 @@ class Publisher:
                 self._listen_to(self._peers[key.fd], findings, gone)
         # A finding may arrive before we have read its trigger: files first.
         self._ledger.take_announced()
-        for finding in findings:
-            self._ledger.answer(finding)
+        late = [finding for finding in findings if not self._ledger.answer(finding)]
         self._speak()
         for peer in gone:
             self._hang_up(peer)
+        for finding in late:
+            self._keep_late(finding)
+        self._wake_recorder()
         self._lane.take_subscriptions()
 
     def finish(self, timeout_s: float) -> None:
@@ -123,6 +140,7 @@ class Publisher:
             self.step(POLL_S)
         self._ledger.take_announced()
         self._decide_open(Reason.NOT_READY)
+        self._wake_recorder()
 
     def status(self) -> dict[str, Any]:
         """Describe the publisher for the status file."""
@@ -135,6 +153,7 @@ class Publisher:
             "recipe": self._recipe,
             "model": self._model,
             "late_findings": self._ledger.late_findings,
+            "spool_refused": self._spool.refused,
             "peers": sorted(f"{peer.role}:{peer.camera}".rstrip(":") for peer in self._peers.values() if peer.role),
             "cameras": {
                 camera: {
@@ -154,6 +173,7 @@ class Publisher:
             peer.socket.close()
         self._server.close()
         self._socket_path.unlink(missing_ok=True)
+        self._spool.close()
         self._ledger.close()
         self._lane.close()
 
@@ -190,7 +210,7 @@ class Publisher:
             if hello["recipe"]["sha256"] != self._recipe["sha256"]:
                 raise ValueError("the inspector's recipe differs from ours: the file was changed; restart both")
             self._model = hello["model"]
-        else:
+        elif role != "recorder":
             raise ValueError(f"unknown role {role!r}")
         peer.role = role
 
@@ -218,17 +238,7 @@ class Publisher:
 
     def _send(self, verdict: Verdict) -> None:
         inspection = verdict.inspection
-        first = inspection.views[0]
-        meters = self._meters[first.camera]
-        if not verdict.is_sent:
-            meters.unsent += 1
-            return
-        topic = verdict_topic(
-            self._line,
-            self._station,
-            is_simulated=any(TriggerFlag.SIMULATED in v.trigger.flags for v in inspection.views),
-        )
-        message = verdict_message(
+        outcome = Outcome(
             line=self._line,
             station=self._station,
             ledger_epoch=self._ledger.epoch,
@@ -242,12 +252,49 @@ class Publisher:
             decided_ns=verdict.decided_ns,
             deadline_ns=inspection.deadline_ns,
         )
+        message = verdict_message(outcome)
+        was_sent = verdict.is_sent and self._say(outcome, message)
+        if not was_sent:
+            self._meters[inspection.views[0].camera].unsent += 1
+        self._keep(inspection_record(outcome, message, was_sent=was_sent))
+
+    def _say(self, outcome: Outcome, message: dict[str, Any]) -> bool:
+        """Hand a verdict to the wire, unless its time has passed meanwhile; tells whether it went."""
+        encoded = encode(message)
         now_ns = time.monotonic_ns()
-        if (
-            now_ns >= inspection.deadline_ns
-        ):  # we were stopped between deciding and here: silence is safer than a stale OK
-            meters.unsent += 1
-            return
-        self._lane.send(topic, message)
+        if now_ns >= outcome.deadline_ns:  # we were stopped since the decision: silence is safer than a stale OK
+            return False
+        self._lane.send(verdict_topic(self._line, self._station, is_simulated=outcome.is_simulated), encoded)
+        first = outcome.views[0]
+        meters = self._meters[first.camera]
         meters.latency_ms.add((now_ns - first.trigger.exposed_ns) / NS_PER_MS)
         meters.rate.add(now_ns)
+        return True
+
+    # -- records
+
+    def _keep(self, record: dict[str, Any]) -> None:
+        self._spool.append(encode(record))
+        self._has_spooled = True
+
+    def _keep_late(self, finding: Finding) -> None:
+        trigger = self._ledger.reread(finding.camera, finding.trigger_id)
+        record = late_finding_record(
+            finding,
+            line=self._line,
+            station=self._station,
+            ledger_epoch=self._ledger.epoch,
+            is_simulated=trigger is not None and TriggerFlag.SIMULATED in trigger.flags,
+            recorded_at=rfc3339(time.time_ns()),
+        )
+        self._keep(record)
+
+    def _wake_recorder(self) -> None:
+        """Say that the spool has grown; once for everything since the last call, and lost without harm."""
+        if not self._has_spooled:
+            return
+        self._has_spooled = False
+        for peer in self._peers.values():
+            if peer.role == "recorder":
+                with contextlib.suppress(ConnectionError):  # its end is read in the next step
+                    seqpacket.send(peer.socket, b"\x01")

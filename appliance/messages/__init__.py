@@ -1,24 +1,34 @@
-"""What the processes tell each other and the world: triggers, findings, verdicts."""
+"""What the processes tell each other and the world: triggers, findings, verdicts, records."""
 
-from appliance.messages.finding import Defect, Finding
+from appliance.messages.finding import DEFAULT_VIEW, Defect, Finding
 from appliance.messages.image import BYTES_PER_PIXEL, FrameGeometry
+from appliance.messages.outcome import Outcome, Part, View
 from appliance.messages.reason import ClockSource, Reason, VerdictWord
+from appliance.messages.record import inspection_record, late_finding_record, range_record, result_topic
 from appliance.messages.trigger import TRIGGER_BYTES, Trigger, TriggerFlag
-from appliance.messages.verdict import SCHEMA_VERSION, View, verdict_message, verdict_topic
+from appliance.messages.verdict import SCHEMA_VERSION, encode, verdict_message, verdict_topic
 
 __all__ = [
     "BYTES_PER_PIXEL",
+    "DEFAULT_VIEW",
     "SCHEMA_VERSION",
     "TRIGGER_BYTES",
     "ClockSource",
     "Defect",
     "Finding",
     "FrameGeometry",
+    "Outcome",
+    "Part",
     "Reason",
     "Trigger",
     "TriggerFlag",
     "VerdictWord",
     "View",
+    "encode",
+    "inspection_record",
+    "late_finding_record",
+    "range_record",
+    "result_topic",
     "verdict_message",
     "verdict_topic",
 ]

@@ -6,6 +6,9 @@ from typing import Any
 
 from appliance.messages.reason import Reason, VerdictWord
 
+DEFAULT_VIEW = "whole"
+"""The one view of a part when the recipe names none: the whole frame."""
+
 
 @dataclass(frozen=True)
 class Defect:
@@ -38,6 +41,8 @@ class Finding:
         near_misses: Detections that no rule counts, highest score first: for people and for the next training.
         region_px: The view: x1, y1, x2, y2 of the frame region that was inspected.
         stage_ms: Milliseconds per stage, in order of time.
+        view: Which of the frame's views; the recipe names them.
+        recipe_sha256: The recipe that was applied; None when none was.
     """
 
     camera: str
@@ -49,6 +54,8 @@ class Finding:
     near_misses: tuple[Defect, ...] = ()
     region_px: tuple[int, int, int, int] | None = None
     stage_ms: dict[str, float] = field(default_factory=dict)
+    view: str = DEFAULT_VIEW
+    recipe_sha256: str | None = None
 
     def encode(self) -> bytes:
         """Encode as compact JSON."""

@@ -29,6 +29,7 @@ class Reason(IntEnum):
     NOT_READY = 12  # camera and independent count contradict each other
     UNRECORDED = 13
     MISSED_TRIGGER = 14  # the camera's edge counter counted a pulse that left no frame
+    VIEW_MISSING = 15  # a view that the recipe asks for did not come in time
 
     @property
     def word(self) -> str | None:

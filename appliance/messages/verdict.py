@@ -1,18 +1,15 @@
 """The verdict as it goes on the wire to line controllers: compact JSON, stable names."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from appliance.clock import NS_PER_MS, wall_from_monotonic
-from appliance.messages.finding import Defect, Finding
-from appliance.messages.reason import ClockSource, Reason, VerdictWord
-from appliance.messages.trigger import Trigger, TriggerFlag
+from appliance.messages.finding import Defect
+from appliance.messages.outcome import Outcome, View
+from appliance.messages.reason import ClockSource
+from appliance.messages.trigger import TriggerFlag
 
 SCHEMA_VERSION = 1
-DEFAULT_VIEW = "whole"
-"""The one view of a part when the recipe names none: the whole frame."""
 
 
 def verdict_topic(line: str, station: str, *, is_simulated: bool) -> str:
@@ -21,56 +18,31 @@ def verdict_topic(line: str, station: str, *, is_simulated: bool) -> str:
     return f"sim.{topic}" if is_simulated else topic
 
 
-@dataclass(frozen=True)
-class View:
-    """One view of a part: the trigger that took it, and what was found in it, if something was found in time."""
-
-    camera: str
-    trigger: Trigger
-    finding: Finding | None = None
-    name: str = DEFAULT_VIEW
+def encode(message: dict[str, Any]) -> bytes:
+    """Write a message as UTF-8 JSON without spaces."""
+    return json.dumps(message, separators=(",", ":")).encode()
 
 
-def verdict_message(
-    *,
-    line: str,
-    station: str,
-    ledger_epoch: str,
-    verdict_seq: int,
-    inspection_id: int,
-    views: Sequence[View],
-    verdict: VerdictWord,
-    reason: Reason,
-    model: dict[str, str] | None,
-    recipe: dict[str, Any],
-    decided_ns: int,
-    deadline_ns: int,
-) -> bytes:
-    """Write one verdict.
-
-    Args:
-        views: At least one; the first one's trigger gives the times.
-        model: Name and sha256 of the model whose findings these are; None when no inspector was there.
-        decided_ns: CLOCK_MONOTONIC at the decision; `published_at` on the wire.
-        deadline_ns: CLOCK_MONOTONIC after which a receiver must discard the message.
-    Returns:
-        UTF-8 JSON without spaces. Times are RFC 3339 UTC with microseconds.
-    """
-    trigger = views[0].trigger
-    message = {
+def verdict_message(outcome: Outcome) -> dict[str, Any]:
+    """Write a verdict; times are RFC 3339 UTC with microseconds."""
+    trigger = outcome.views[0].trigger
+    return {
         "schema_version": SCHEMA_VERSION,
-        "line": line,
-        "station": station,
-        "ledger_epoch": ledger_epoch,
-        "verdict_seq": verdict_seq,
-        "inspection_id": inspection_id,
-        "part_id": None,
-        "views": [_view(view) for view in views],
-        "verdict": verdict.name,
-        "reason": reason.word,
-        "defects": [_defect(defect) for view in views if view.finding for defect in view.finding.defects],
-        "model": model,
-        "recipe": recipe,
+        "line": outcome.line,
+        "station": outcome.station,
+        "ledger_epoch": outcome.ledger_epoch,
+        "verdict_seq": outcome.verdict_seq,
+        "inspection_id": outcome.inspection_id,
+        "part_id": outcome.part.part_id,
+        "lot": outcome.part.lot,
+        "job_id": outcome.part.job_id,
+        "lane": outcome.part.lane,
+        "views": [_view(view) for view in outcome.views],
+        "verdict": outcome.verdict.name,
+        "reason": outcome.reason.word,
+        "defects": [_defect(defect) for view in outcome.views if view.finding for defect in view.finding.defects],
+        "model": outcome.model,
+        "recipe": outcome.recipe,
         "captured_at": wall_from_monotonic(trigger.exposed_ns),
         "device_timestamp_ns": trigger.device_timestamp_ns or None,
         "clock": {
@@ -78,12 +50,11 @@ def verdict_message(
             "synced": trigger.clock_source is not ClockSource.RECEIPT,
             "uncertainty_us": trigger.clock_uncertainty_us,
         },
-        "published_at": wall_from_monotonic(decided_ns),
-        "deadline_at": wall_from_monotonic(deadline_ns),
-        "stage_ms": _stage_ms(views[0], decided_ns),
-        "is_simulated": TriggerFlag.SIMULATED in trigger.flags,
+        "published_at": wall_from_monotonic(outcome.decided_ns),
+        "deadline_at": wall_from_monotonic(outcome.deadline_ns),
+        "stage_ms": _stage_ms(outcome.views[0], outcome.decided_ns),
+        "is_simulated": outcome.is_simulated,
     }
-    return json.dumps(message, separators=(",", ":")).encode()
 
 
 def _stage_ms(view: View, decided_ns: int) -> dict[str, float]:

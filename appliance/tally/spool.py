@@ -46,7 +46,7 @@ class SpoolWriter:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._number = max(_segments(self._directory), default=0)
-            self._fd = -1
+            self._fd, self._size, self._closed_bytes = -1, 0, 0
             self._roll()
         except OSError as error:
             raise TallyError(f"{self._directory}: can't be written: {error.strerror}; free space there") from error

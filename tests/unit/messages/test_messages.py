@@ -9,11 +9,13 @@ from appliance.messages import (
     ClockSource,
     Defect,
     Finding,
+    Outcome,
     Reason,
     Trigger,
     TriggerFlag,
     VerdictWord,
     View,
+    encode,
     verdict_message,
     verdict_topic,
 )
@@ -72,7 +74,7 @@ def test_garbage_is_not_a_finding(message: bytes) -> None:
 
 
 def message_for(trigger: Trigger, finding: Finding | None, verdict: VerdictWord, reason: Reason) -> dict[str, object]:
-    message = verdict_message(
+    outcome = Outcome(
         line="line1",
         station="tabs",
         ledger_epoch="0123456789abcdef",
@@ -86,8 +88,9 @@ def message_for(trigger: Trigger, finding: Finding | None, verdict: VerdictWord,
         decided_ns=trigger.exposed_ns + 20_000_000,
         deadline_ns=trigger.exposed_ns + 100_000_000,
     )
-    assert b": " not in message
-    fields: dict[str, object] = json.loads(message)
+    encoded = encode(verdict_message(outcome))
+    assert b": " not in encoded
+    fields: dict[str, object] = json.loads(encoded)
     return fields
 
 
@@ -102,6 +105,9 @@ def test_a_verdict_carries_every_field_of_the_contract() -> None:
         "verdict_seq",
         "inspection_id",
         "part_id",
+        "lot",
+        "job_id",
+        "lane",
         "views",
         "verdict",
         "reason",
