@@ -1,0 +1,1 @@
+"""Faults done to a running appliance, and the independent judgement of what it made of them."""
