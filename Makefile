@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak bench train lock clean
+.PHONY: help setup demo test check soak faults bench train lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 - /p' Makefile
@@ -28,10 +28,17 @@ check: setup ## ruff, mypy (strict), layer contracts
 soak: setup ## the long tests
 	$(BIN)/pytest -m soak --timeout 0
 
-bench: setup ## figures of this machine: frame hand-off, inspection alone, camera to verdict
+KILLS ?= 1000
+SEED ?= 1
+
+faults: setup ## kill, stop, starve and cut power, KILLS times with SEED; root for the disk faults; up to an hour
+	$(BIN)/python -m appliance.testing.faults --kills $(KILLS) --seed $(SEED)
+
+bench: setup ## figures of this machine: frame hand-off, inspection alone, camera to verdict, delivery
 	$(BIN)/appliance bench ring
 	$(BIN)/appliance bench inspect
 	$(BIN)/appliance bench pipeline
+	$(BIN)/appliance bench delivery
 
 train: ## train the detector from DATA=/path/to/labelled/images, in an environment of its own (.venv-train)
 	@.ci/train "$(DATA)"
