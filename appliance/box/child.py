@@ -45,9 +45,16 @@ class Child:
     Args:
         environment: For the process, with NOTIFY_SOCKET set.
         show: Called with each line it prints, as (name, line).
+        steady_after_s: Once it was up for so long, its next restart comes at once.
     """
 
-    def __init__(self, spec: ProcessSpec, environment: dict[str, str], show: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        environment: dict[str, str],
+        show: Callable[[str, str], None],
+        steady_after_s: float = STEADY_AFTER_S,
+    ) -> None:
         self.spec = spec
         self.state = ChildState.WAITING
         self.restarts = 0
@@ -57,6 +64,7 @@ class Child:
         self.error_line: str | None = None
         self._environment = {**environment, "WATCHDOG_USEC": str(int(spec.watchdog_s * 1e6))}
         self._show = show
+        self._steady_after_s = steady_after_s
         self._process: subprocess.Popen[bytes] | None = None
         self._half_line = b""
         self._backoff_s = 0.0
@@ -140,7 +148,7 @@ class Child:
         was_up = self.state is ChildState.UP
         if not was_up:
             self.failed_starts += 1
-        is_steady = was_up and now - self._up_since > STEADY_AFTER_S
+        is_steady = was_up and now - self._up_since > self._steady_after_s
         is_first = is_steady or not self._backoff_s
         self._backoff_s = FIRST_BACKOFF_S if is_first else min(self._backoff_s * 2, LAST_BACKOFF_S)
         self._start_at = now + self._backoff_s

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from appliance.box.child import Child, ChildState
+from appliance.box.child import STEADY_AFTER_S, Child, ChildState
 from appliance.box.notify_socket import NotifySocket
 from appliance.box.process_table import ProcessSpec
 from appliance.errors import ExitCode, StageFailed
@@ -46,6 +46,7 @@ class Supervisor:
         config_path: Told to `appliance status` and `watch`, so that they find this appliance.
         environment: For the children.
         show: Called with each line a child prints, as (name, line).
+        steady_after_s: A process that was up for so long is restarted without growing delays.
     Raises:
         StageFailed: Another supervisor works in this directory.
     """
@@ -58,6 +59,7 @@ class Supervisor:
         config_path: Path,
         environment: Mapping[str, str],
         show: Callable[[str, str], None],
+        steady_after_s: float = STEADY_AFTER_S,
     ) -> None:
         self._runtime_dir = runtime_dir
         self._config_path = config_path
@@ -65,7 +67,7 @@ class Supervisor:
         self._notify = NotifySocket(runtime_dir / "notify.sock")
         given = {name: value for name, value in environment.items() if name != "WATCHDOG_PID"}
         given["NOTIFY_SOCKET"] = str(self._notify.path)
-        self.children = tuple(Child(spec, given, show) for spec in table)
+        self.children = tuple(Child(spec, given, show, steady_after_s) for spec in table)
         self._started_at = 0.0
         self._stop_began_at: float | None = None
         self._status_written_at = 0.0
