@@ -9,6 +9,7 @@
     ├── ModelError            5  MODEL     bundle broken, tampered with, or not for this recipe
     │   └── ModelContractMismatch          an input or output differs from model.toml
     ├── PublishError          6  PUBLISH   endpoint busy, or not allowed without keys
+    │   └── PeerSilent                     no answer in time: the other side is down, or doesn't know our key
     ├── RingError             7  RING      shared memory or its sockets
     │   └── LeaseReleased                  a frame was used after its release
     ├── TallyError            8  TALLY     announced/decided file foreign, or full
@@ -90,6 +91,10 @@ class PublishError(ApplianceError):
     """Results can't be published: endpoint busy, or not allowed without keys."""
 
     exit_code = ExitCode.PUBLISH
+
+
+class PeerSilent(PublishError, TimeoutError):
+    """A request over the network got no answer in time: the other side is down, or doesn't accept our key."""
 
 
 class RingError(ApplianceError):

@@ -1,7 +1,8 @@
 import pytest
 
 from appliance.errors import PublishError
-from appliance.wire.verdict_lane import VerdictPublisher, VerdictSubscriber, refuse_open_endpoint
+from appliance.wire.sockets import refuse_open_endpoint
+from appliance.wire.verdict_lane import VerdictPublisher, VerdictSubscriber
 
 
 @pytest.mark.parametrize(

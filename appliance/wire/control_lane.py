@@ -1,0 +1,128 @@
+"""The control lane: line controller and MES ask, the publisher answers. One JSON object each way, in one frame.
+
+REQ and DEALER clients both work (a DEALER may put an empty frame before its object, as REQ does).
+"""
+
+import json
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import zmq
+
+from appliance.errors import PeerSilent
+from appliance.wire.requests import Peer, RequestSocket
+from appliance.wire.sockets import ClientSocket
+
+MAX_MESSAGE_BYTES = 64 * 1024
+_SNDHWM = 64
+_BATCH = 64
+
+
+class ControlRequest(NamedTuple):
+    """One request; `client` is the asking key's name, empty on an endpoint without keys."""
+
+    peer: Peer
+    client: str
+    body: dict[str, Any]
+
+
+class ControlServer:
+    """Binds the lane. One thread; sits in a select loop as `appliance.wire.sockets` says.
+
+    Raises:
+        PublishError: Endpoint busy, malformed, or open to others without keys.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._requests = RequestSocket(
+            endpoint, setting="delivery.control_endpoint", max_frame_bytes=MAX_MESSAGE_BYTES, sndhwm=_SNDHWM
+        )
+        self.bound_endpoint = self._requests.server.bound_endpoint
+        self.invalid = 0
+        """Messages that were no JSON object."""
+
+    @property
+    def dropped(self) -> int:
+        """Answers that their peers did not take."""
+        return self._requests.dropped
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request waits: ask right before sleeping."""
+        return self._requests.server.is_waiting
+
+    def fileno(self) -> int:
+        """Descriptor that ends a sleep."""
+        return self._requests.server.fileno()
+
+    def requests(self, limit: int = _BATCH) -> Iterator[ControlRequest]:
+        """Yield waiting requests; what is no JSON object is answered with status "invalid" here."""
+        for peer, frames in self._requests.messages(limit):
+            body = _decode(frames[0]) if len(frames) == 1 else "one frame with a JSON object expected"
+            if isinstance(body, str):
+                self.invalid += 1
+                self.reply(peer, {"id": None, "status": "invalid", "message": body})
+            else:
+                yield ControlRequest(peer, peer.client, body)
+
+    def reply(self, peer: Peer, answer: dict[str, Any]) -> bool:
+        """Answer a request; False when its sender has gone or doesn't read (counted in `dropped`)."""
+        return self._requests.send(peer, [json.dumps(answer, separators=(",", ":")).encode()])
+
+    def close(self) -> None:
+        """Close; answers on their way still go out for half a second."""
+        self._requests.server.close()
+
+
+class ControlClient:
+    """Asks the publisher. One thread, one question at a time."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._client = self._connect()
+
+    def ask(self, request: dict[str, Any], timeout_s: float = 2.0) -> dict[str, Any]:
+        """Send a request and wait for its answer.
+
+        Raises:
+            PeerSilent: No answer in time; the request may have been carried out or not.
+        """
+        self._client.socket.send(json.dumps(request, separators=(",", ":")).encode(), zmq.DONTWAIT)
+        frames = self._client.receive(timeout_s)
+        answer = _decode(frames[-1]) if frames else None
+        if isinstance(answer, dict):
+            return answer
+        silence = self._client.silence(timeout_s)
+        self._client.close()
+        self._client = self._connect()  # an answer that comes later must not be taken for the next question's
+        raise PeerSilent(silence)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _connect(self) -> ClientSocket:
+        return ClientSocket(zmq.DEALER, self._endpoint, max_frame_bytes=MAX_MESSAGE_BYTES)
+
+
+def _decode(message: bytes) -> dict[str, Any] | str:
+    """Read a JSON object, or say what is wrong with it."""
+    try:
+        body = json.loads(message, parse_constant=_refuse_constant)
+        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair would blow up wherever it is stored
+    except (ValueError, RecursionError) as error:
+        return f"not JSON: {error}"
+    return body if isinstance(body, dict) else f"a JSON object expected, got {type(body).__name__}"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,188 @@
+"""Both ends of a ZeroMQ connection with the limits that every socket here has, and how they sit in a select loop.
+
+A ZeroMQ socket's descriptor is edge-triggered: it becomes readable when something *happened*, and any call on the
+socket (a send too) may swallow that edge. So an owner that sleeps in select() or selectors does three things:
+
+- registers `fileno()` for reading only, and lets it merely end the sleep;
+- drains at every turn of its loop, whether the descriptor was readable or not (one cheap call when nothing waits);
+- asks `is_waiting` right before it sleeps, and doesn't sleep when that says True: the drains take a bounded batch.
+
+What can't be limited: the number of frames of one unfinished multipart message. ZeroMQ collects them in memory before
+anybody can look (each frame is bounded). With keys only an allowed client can do that; without, only this machine.
+"""
+
+import ipaddress
+from typing import Any
+
+import zmq
+
+from appliance.errors import PublishError
+from appliance.wire.monitor import Monitor
+
+HEARTBEAT_INTERVAL_MS = 500
+HEARTBEAT_TIMEOUT_MS = 1500
+"""A stopped peer is noticed within this time on either side."""
+HANDSHAKE_MS = 3000
+"""A connection that has not finished its handshake by then is dropped, on either side."""
+BACKLOG = 128
+RECONNECT_MS = (50, 500)
+"""First and longest pause between a client's attempts."""
+_LINGER_MS = 500
+
+
+class ServerSocket:
+    """A bound socket with its own context. One thread; `close` gives what was sent half a second to leave.
+
+    Args:
+        kind: zmq.XPUB or zmq.ROUTER.
+        setting: Configuration key that names the endpoint; for messages.
+        max_frame_bytes: A peer that sends a longer frame is disconnected.
+        sndhwm: Messages that may wait for one peer; what comes then is lost to it, not to others.
+        options: Further socket options.
+
+    Raises:
+        PublishError: Endpoint busy, malformed, or open to others without keys.
+    """
+
+    def __init__(
+        self,
+        kind: int,
+        endpoint: str,
+        *,
+        setting: str,
+        max_frame_bytes: int,
+        sndhwm: int,
+        options: dict[int, int] | None = None,
+    ) -> None:
+        refuse_open_endpoint(endpoint)
+        self._context = zmq.Context()
+        self.socket: zmq.Socket[bytes] = self._context.socket(kind)
+        limits = {zmq.SNDHWM: sndhwm, zmq.RCVHWM: 1000, zmq.BACKLOG: BACKLOG, zmq.LINGER: _LINGER_MS}
+        _set_options(self.socket, endpoint, {**limits, zmq.MAXMSGSIZE: max_frame_bytes, **(options or {})})
+        try:
+            self.socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise PublishError(
+                f"{endpoint}: can't be bound: {error.strerror}; stop what uses it, or change {setting}"
+            ) from error
+        self.bound_endpoint = self.socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        """The endpoint with its real port, where 0 was asked for."""
+
+    def fileno(self) -> int:
+        """Descriptor that ends a sleep (see the module's head)."""
+        return self.socket.fileno()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something waits to be read: ask right before sleeping."""
+        events = self.socket.getsockopt(zmq.EVENTS)
+        assert isinstance(events, int)
+        return bool(events & zmq.POLLIN)
+
+    def close(self) -> None:
+        """Close; queued messages still go out for half a second."""
+        self.socket.close()
+        self._context.term()
+
+
+class ClientSocket:
+    """A connected socket with its own context; connects again by itself for ever. One thread.
+
+    Raises:
+        PublishError: Not a ZeroMQ endpoint.
+    """
+
+    def __init__(
+        self, kind: int, endpoint: str, *, max_frame_bytes: int, options: dict[int, int] | None = None
+    ) -> None:
+        self.endpoint = reachable(endpoint)
+        self._context = zmq.Context()
+        self.socket: zmq.Socket[bytes] = self._context.socket(kind)
+        first_ms, longest_ms = RECONNECT_MS
+        limits = {zmq.RECONNECT_IVL: first_ms, zmq.RECONNECT_IVL_MAX: longest_ms, zmq.LINGER: 0}
+        _set_options(self.socket, endpoint, {**limits, zmq.MAXMSGSIZE: max_frame_bytes, **(options or {})})
+        self._monitor = Monitor(self._context, self.socket)
+        self._is_connected = False
+        try:
+            self.socket.connect(self.endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise PublishError(f"{endpoint}: not a ZeroMQ endpoint: {error.strerror}") from error
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server answers: False from 1.5 s after its last heartbeat on."""
+        for event in self._monitor.events():
+            if event.kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._is_connected = True
+            elif event.kind == zmq.EVENT_DISCONNECTED:
+                self._is_connected = False
+        return self._is_connected
+
+    def fileno(self) -> int:
+        """Descriptor that ends a sleep (see the module's head)."""
+        return self.socket.fileno()
+
+    def receive(self, timeout_s: float) -> list[bytes] | None:
+        """Wait for one message; None after the time-out."""
+        _ = self.is_connected  # unread events pile up
+        if not self.socket.poll(max(int(timeout_s * 1000), 0)):
+            return None
+        return self.socket.recv_multipart(zmq.DONTWAIT)
+
+    def silence(self, waited_s: float) -> str:
+        """Say in one line why no answer may have come."""
+        state = "it is connected but doesn't answer" if self.is_connected else "nothing there that speaks to us"
+        return (
+            f"{self.endpoint}: no answer within {waited_s:g} s: {state}; `appliance status` on the box shows what runs"
+        )
+
+    def close(self) -> None:
+        """Hang up; what is queued is thrown away."""
+        self._monitor.close()
+        self.socket.close(0)
+        self._context.term()
+
+
+def refuse_open_endpoint(endpoint: str) -> None:
+    """Let only ipc, inproc and loopback endpoints pass: everything else needs keys.
+
+    Raises:
+        PublishError: Other machines could connect.
+    """
+    if not is_local(endpoint):
+        raise PublishError(
+            f"{endpoint}: only loopback and ipc endpoints are allowed without keys; use tcp://127.0.0.1:PORT"
+        )
+
+
+def is_local(endpoint: str) -> bool:
+    """Tell whether only this machine can reach an endpoint: ipc, inproc, loopback TCP."""
+    transport, _, address = endpoint.partition("://")
+    if transport in {"ipc", "inproc"} and address:
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return transport == "tcp" and ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return transport == "tcp" and host == "localhost"
+
+
+def reachable(endpoint: str) -> str:
+    """Give the address a client on the same machine uses for an endpoint that is bound to every interface."""
+    for wildcard, loopback in (("tcp://*:", "tcp://127.0.0.1:"), ("tcp://0.0.0.0:", "tcp://127.0.0.1:")):
+        if endpoint.startswith(wildcard):
+            return loopback + endpoint.removeprefix(wildcard)
+    return endpoint.replace("tcp://[::]:", "tcp://[::1]:")
+
+
+def _set_options(socket: "zmq.Socket[bytes]", endpoint: str, options: dict[Any, int]) -> None:
+    common: dict[Any, int] = {
+        zmq.HEARTBEAT_IVL: HEARTBEAT_INTERVAL_MS,
+        zmq.HEARTBEAT_TIMEOUT: HEARTBEAT_TIMEOUT_MS,
+        zmq.HANDSHAKE_IVL: HANDSHAKE_MS,
+        zmq.IPV6: int("[" in endpoint),
+    }
+    for option, value in {**common, **options}.items():
+        socket.setsockopt(option, value)
