@@ -8,7 +8,7 @@ from appliance.ring.datagrams import ReaderRole
 from appliance.ring.feed import CameraFeed
 from appliance.ring.memory import RingLayout, RingMemory
 from appliance.ring.reader import FrameLease, Generation, Pixels, RingReader, contiguous
-from appliance.ring.slots import RESERVED, OverflowPolicy, SlotState, SlotTable
+from appliance.ring.slots import RESERVED, OverflowPolicy, SlotState, SlotTable, observer_quota
 from appliance.ring.writer import FrameRing, Outcome
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "SlotState",
     "SlotTable",
     "contiguous",
+    "observer_quota",
 ]

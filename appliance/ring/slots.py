@@ -55,6 +55,11 @@ class Receipt:
     evicted: int | None = None
 
 
+def observer_quota(slots: int, lease_quota: int) -> int:
+    """Give how many slots an observer may hold: half of what the ring's primary reader may."""
+    return max(1, min(lease_quota, slots - RESERVED) // 2)
+
+
 class SlotTable:
     """Slots of one ring generation. Not thread-safe: the ring holds the lock."""
 
@@ -64,7 +69,7 @@ class SlotTable:
         self.slots = slots
         self.overflow = overflow
         self.lease_quota = max(1, min(lease_quota, slots - RESERVED))
-        self.observer_quota = max(1, self.lease_quota // 2)
+        self.observer_quota = observer_quota(slots, lease_quota)
         self.states = [SlotState.FREE] * slots
         self.dropped = 0
         self.missed = 0  # frames that readers other than the primary did not get
