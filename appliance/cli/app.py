@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import bench, camera, doctor, run, stage, status, watch
+from appliance.cli import bench, camera, doctor, run, schemas, stage, status, watch
 from appliance.errors import ApplianceError, ExitCode
 
 GLOBAL_OPTIONS = ("--debug", "--verbose")
@@ -25,6 +25,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)
+app.command("schemas")(schemas.schemas)
 app.add_typer(camera.app, name="camera")
 app.add_typer(bench.app, name="bench")
 app.add_typer(stage.app, name="stage")

@@ -1,0 +1,227 @@
+"""Records: what the journal keeps, the result lane sends and replay gives. Four kinds."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from appliance.contracts.document import (
+    BoxPx,
+    Count,
+    Document,
+    Name,
+    ReasonWord,
+    SchemaVersion,
+    Sha256,
+    Timestamp,
+    Verdict,
+)
+from appliance.contracts.verdict import VerdictMessage
+
+
+class Measurement(Document):
+    """A measured quantity of a defect or a part."""
+
+    name: str
+    """What was measured."""
+    value: float
+    """How much, in `unit`."""
+    unit: str
+    """Unit of value, limits and uncertainty."""
+    limits: tuple[float | None, float | None]
+    """Lowest and highest value that is good; null where there is no limit."""
+    uncertainty: float | None
+    """Expanded uncertainty (k = 2)."""
+
+
+class RecordDefect(Document):
+    """A detection, with all that is known about it."""
+
+    camera: Name
+    """Camera whose frame shows it."""
+    view: Name
+    """View that shows it."""
+    class_name: str
+    """As the model names it."""
+    defect_code: str | None
+    """The recipe's code for the class, as the MES knows it."""
+    score: float
+    """0..1."""
+    box_px: BoxPx
+    """x1, y1, x2, y2 in pixels of the delivered frame, origin top-left, x2/y2 exclusive."""
+    geometry: None
+    """Reserved for outlines and lengths in millimetres."""
+    rule_id: str
+    """The recipe's rule that counts, or doesn't count, it."""
+    measurements: list[Measurement]
+    """Reserved: empty so far."""
+
+
+class ViewFinding(Document):
+    """What was found in one view, whatever went on the wire."""
+
+    camera: Name
+    """Camera of the view."""
+    view: Name
+    """Name of the view."""
+    verdict: Verdict | None
+    """What the inspector said; null when it said nothing in time."""
+    reason: ReasonWord | None
+    """Why the view is UNKNOWN."""
+    detail: str | None
+    """Which check failed and by how much, for people."""
+
+
+class StoredImage(Document):
+    """A lossless image file of one view's frame."""
+
+    camera: Name
+    """Camera of the frame."""
+    view: Name
+    """View of the part."""
+    path: str
+    """Relative to the appliance's image directory."""
+    format: Literal["png", "pgm", "ppm"]
+    """File format, lossless in each case."""
+    width: Count
+    """Columns, px."""
+    height: Count
+    """Rows, px."""
+    pixel_format: str
+    """PFNC name, e.g. Mono8."""
+    bytes: Count
+    """Size of the file."""
+    sha256: Sha256
+    """Hash of the file."""
+    thumbnail: str | None
+    """Annotated JPEG, relative to the image directory."""
+
+
+class MissingImage(Document):
+    """An image that should be there and isn't."""
+
+    camera: Name
+    """Camera of the frame."""
+    view: Name
+    """View of the part."""
+    why: str
+    """What prevented it."""
+
+
+class Image(Document):
+    """Images of an inspection."""
+
+    views: list[StoredImage]
+    """Files, safe on disk before the record is published."""
+    missing: list[MissingImage]
+    """Wanted, but not there."""
+
+
+class Journalled(Document):
+    """What every record carries, whatever its kind."""
+
+    epoch: str
+    """Epoch of the journal: changes only when the journal is made anew. Not the ledger's."""
+    seq: Count
+    """Place in the journal, dense from 1 within the epoch."""
+
+
+class InspectionRecord(VerdictMessage, Journalled):
+    """One inspection with its verdict: all the verdict message says, and what is only for the record."""
+
+    kind: Literal["inspection"]
+    """What the record stands for."""
+    finding: list[ViewFinding]
+    """What was found, one for each of `views`."""
+    sent_verdict: Verdict | None
+    """What went on the wire; null when nothing was sent. Of a recovered record: what may have been sent."""
+    defects: list[RecordDefect]  # type: ignore[assignment]
+    """What made the part NG, highest score first in each view."""
+    near_misses: list[RecordDefect]
+    """Detections that no rule counts."""
+    calibration: None
+    """Reserved for the calibration in force."""
+    image: Image | None
+    """Null where none was wanted."""
+    is_partial: bool
+    """Whether a view has no finding."""
+    is_recovered: bool
+    """Written from the ledger after the publisher was killed before it could tell more."""
+    attempt: Count
+    """1; higher for a repeated inspection of the same part."""
+
+
+class LateFindingRecord(Journalled):
+    """What the inspector said of an inspection that was decided already: kept, never sent as a verdict."""
+
+    schema_version: SchemaVersion
+    """As in `inspection`."""
+    kind: Literal["late_finding"]
+    """What the record stands for."""
+    line: Name
+    """Line name from the configuration."""
+    station: Name
+    """Station name from the configuration."""
+    ledger_epoch: str
+    """Ids below are unique within it."""
+    camera: Name
+    """Camera of the trigger."""
+    view: Name
+    """View that was judged."""
+    trigger_id: Count
+    """Find the inspection by it, in `views`."""
+    verdict: Verdict
+    """What the inspector said."""
+    reason: ReasonWord | None
+    """Set when `verdict` is UNKNOWN."""
+    detail: str | None
+    """Which check failed and by how much, for people."""
+    defects: list[RecordDefect]
+    """Detections inside the recipe's rules."""
+    near_misses: list[RecordDefect]
+    """Detections that no rule counts."""
+    stage_ms: dict[str, float]
+    """Milliseconds per stage, in order of time."""
+    sent_verdict: None
+    """Never sent."""
+    recorded_at: Timestamp
+    """RFC 3339 UTC with microseconds."""
+    is_simulated: bool
+    """From a simulated camera or replayed files."""
+
+
+class RangeRecord(Journalled):
+    """A range of one camera's trigger ids without records of their own; not every id of it needs to have been used."""
+
+    schema_version: SchemaVersion
+    """As in `inspection`."""
+    kind: Literal["unrecorded", "lost_range"]
+    """`unrecorded`: nothing is left of them (power loss), nothing was sent. `lost_range`: the disk was full for too
+    long; verdicts may have been sent."""
+    line: Name
+    """Line name from the configuration."""
+    station: Name
+    """Station name from the configuration."""
+    ledger_epoch: str
+    """Ids below are unique within it."""
+    camera: Name
+    """Camera of the triggers."""
+    first_trigger_id: Count
+    """First id of the range."""
+    last_trigger_id: Count
+    """Last id of the range."""
+    verdict: Literal["UNKNOWN"]
+    """Nothing is known of these parts."""
+    reason: Literal["unrecorded"]
+    """Why."""
+    detail: str
+    """What happened, for people."""
+    sent_verdict: None
+    """Unknown, or nothing."""
+    recorded_at: Timestamp
+    """RFC 3339 UTC with microseconds."""
+    is_simulated: bool
+    """From a simulated camera or replayed files."""
+
+
+Record = Annotated[InspectionRecord | LateFindingRecord | RangeRecord, Field(discriminator="kind")]
+"""Any record; `kind` tells which."""
