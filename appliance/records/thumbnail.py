@@ -21,6 +21,7 @@ _COLOURS: dict[str, Colour] = {  # blue, green, red
 }
 _WHITE: Colour = (255, 255, 255)
 _REGION: Colour = (200, 200, 0)
+_DRAWS_UNICODE = int(cv2.__version__.split(".")[0]) >= 5  # earlier ones draw "??" for what isn't ASCII
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_SCALE = 0.45
 _MARGIN_PX = 4
@@ -101,10 +102,10 @@ def _write(picture: Picture, text: str, origin: tuple[int, int]) -> None:
 
 
 def _label(defect: Mapping[str, Any]) -> str:
-    """Name a defect in letters that OpenCV can draw (ASCII): its class, else its code; the record has the full name."""
+    """Name a defect in letters that can be drawn: its class, else its code; the record has the full name."""
     names = (_readable(defect["class_name"]), _readable(defect["defect_code"] or ""))
     return f"{next(filter(None, names), 'defect')} {defect['score']:.2f}"
 
 
 def _readable(name: str) -> str:
-    return name if name.isascii() and name.isprintable() else ""
+    return name if name.isprintable() and (name.isascii() or _DRAWS_UNICODE) else ""
