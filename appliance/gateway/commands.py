@@ -13,10 +13,10 @@ from pymodbus.constants import ExcCodes
 
 from appliance.gateway.registers import CommandCode, CommandState, CommandStatus, Result
 
-COILS = 2
+_COILS = (CommandCode.RESYNC, CommandCode.RELEASE)
+COILS = len(_COILS)
 HOLDING_REGISTERS = 4
 _WORDS = 2
-_RESYNC, _RELEASE = range(COILS)
 _PENDING_LIMIT = 32
 _STATUSES = {status.name.lower(): status for status in CommandStatus if status > CommandStatus.PENDING}
 
@@ -40,6 +40,8 @@ class Commands:
     def __init__(self, find: Callable[[int], Result | None]) -> None:
         self._find = find
         self.coils = [False] * COILS
+        # A PLC may have left a coil at 1 before we (re)started: that is no command. It must show us a 0 first.
+        self._is_armed = [False] * COILS
         self.holding = [0] * HOLDING_REGISTERS
         self.state = CommandState()
         self._pending: deque[Command] = deque()
@@ -48,12 +50,12 @@ class Commands:
         """Set coils; a rising edge gives a command. Gives the reason to refuse: too many wait for their answer."""
         if not self._has_room(len(bits)):
             return ExcCodes.DEVICE_BUSY
-        risen = [address + offset for offset, bit in enumerate(bits) if bit and not self.coils[address + offset]]
-        self.coils[address : address + len(bits)] = bits
-        if _RESYNC in risen:
-            self._give(CommandCode.RESYNC, {"request": "line.resync", "controller_count": self._number(0)})
-        if _RELEASE in risen:
-            self._give(CommandCode.RELEASE, {"request": "line.release"})
+        for coil, bit in enumerate(bits, address):
+            has_risen = bit and not self.coils[coil]
+            self.coils[coil] = bit
+            self._is_armed[coil] |= not bit
+            if has_risen:
+                self._command_by_coil(coil)
         return None
 
     def write_registers(self, address: int, words: Sequence[int]) -> ExcCodes | None:
@@ -82,7 +84,8 @@ class Commands:
         status = CommandStatus.NO_ANSWER
         if reply is not None:
             status = _STATUSES.get(str(reply.get("status")), CommandStatus.INVALID)
-        self._show(command.number, status)
+        if command.number == self.state.number:
+            self.state = replace(self.state, status=status)
 
     def _number(self, address: int) -> int:
         return self.holding[address] << 16 | self.holding[address + 1]
@@ -90,21 +93,26 @@ class Commands:
     def _has_room(self, commands: int) -> bool:
         return len(self._pending) + commands <= _PENDING_LIMIT
 
+    def _command_by_coil(self, coil: int) -> None:
+        code = _COILS[coil]
+        if not self._is_armed[coil]:
+            self._give_up(code, CommandStatus.REFUSED)
+        elif code is CommandCode.RESYNC:
+            self._give(code, {"request": "line.resync", "controller_count": self._number(0)})
+        else:
+            self._give(code, {"request": "line.release"})
+
     def _acknowledge(self, sequence: int) -> None:
         result = self._find(sequence)
         if result is not None:
             self._give(CommandCode.ACKNOWLEDGE, {"request": "result.ack", "verdict_seq": result.verdict_seq})
-            return
-        self._count(CommandCode.ACKNOWLEDGE)
-        self._show(self.state.number, CommandStatus.UNKNOWN)
+        else:
+            self._give_up(CommandCode.ACKNOWLEDGE, CommandStatus.UNKNOWN)
 
     def _give(self, code: CommandCode, request: dict[str, Any]) -> None:
-        self._count(code)
+        self.state = CommandState(self.state.number + 1, code, CommandStatus.PENDING)
         self._pending.append(Command(self.state.number, code, request | {"id": self.state.number}))
 
-    def _count(self, code: CommandCode) -> None:
-        self.state = CommandState(self.state.number + 1, code, CommandStatus.PENDING)
-
-    def _show(self, number: int, status: CommandStatus) -> None:
-        if number == self.state.number:
-            self.state = replace(self.state, status=status)
+    def _give_up(self, code: CommandCode, status: CommandStatus) -> None:
+        """Answer a command ourselves."""
+        self.state = CommandState(self.state.number + 1, code, status)

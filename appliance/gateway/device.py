@@ -1,6 +1,7 @@
 """The four tables of the Modbus data model over the line's picture and the commands, as pymodbus asks for them."""
 
 import time
+from collections.abc import Callable
 from typing import cast
 
 from pymodbus.constants import ExcCodes
@@ -29,10 +30,13 @@ class Device:
     """Data store of the one device; every unit id is this device.
 
     The method names are pymodbus's: its request objects call them on a server's `context`.
+
+    Args:
+        written: Called after each write: there may be a command to send.
     """
 
-    def __init__(self, view: LineView, commands: Commands) -> None:
-        self._view, self._commands = view, commands
+    def __init__(self, view: LineView, commands: Commands, written: Callable[[], None]) -> None:
+        self._view, self._commands, self._written = view, commands, written
 
     async def async_getValues(  # noqa: N802 (pymodbus's name)
         self,
@@ -56,6 +60,7 @@ class Device:
         """Write, all of it or nothing."""
         if address + len(values) > _SIZES[func_code]:
             return ExcCodes.ILLEGAL_ADDRESS
+        self._written()
         if func_code in {WRITE_COIL, WRITE_COILS}:
             return self._commands.write_coils(address, cast(list[bool], values))
         return self._commands.write_registers(address, values)

@@ -24,12 +24,14 @@ class _LineState:
     """The part of a line state message that registers show, and when it came."""
 
     taken_ns: int
+    verdict_seq: int = 0
     is_ready: bool = False
+    is_trigger_acknowledged: bool = False
+    is_result_valid: bool = False
+    is_result_acknowledged: bool = False
     is_overrun: bool = False
     is_stop_requested: bool = False
     error_id: int = 0
-    trigger_acknowledged: int = 0
-    result_acknowledged: int = 0
     our_count: int = 0
     controller_count: int = 0
     counters: Counters = Counters()
@@ -81,43 +83,56 @@ class LineView:
 
     def picture(self, command: CommandState, now_ns: int) -> Picture:
         """Describe the line now."""
-        line = self._line
-        if line is None or not self.is_present(now_ns) or now_ns - line.taken_ns >= STALE_NS:
-            line = None
-        shown = line or _LineState(now_ns)
+        line = self._fresh_line(now_ns) or _LineState(now_ns)
         result = self._results[-1] if self._results else None
         is_expired = result is not None and (result.came_late or now_ns >= result.expires_ns)
-        is_taken = result is not None and shown.result_acknowledged == result.verdict_seq
         return Picture(
             heartbeat=(self._heard_ns - self._started_ns) // NS_PER_S,
             is_publisher_present=self.is_present(now_ns),
-            is_ready=shown.is_ready,
-            is_valid=result is not None and line is not None and not (self._is_void or is_expired or is_taken),
+            is_ready=line.is_ready,
+            is_trigger_acknowledged=line.is_trigger_acknowledged,
+            is_valid=self._is_offered(now_ns) and not is_expired,
+            is_result_acknowledged=line.is_result_acknowledged and self._is_latest(line),
             is_expired=is_expired,
-            is_overrun=shown.is_overrun,
-            is_stop_requested=shown.is_stop_requested,
+            is_overrun=line.is_overrun,
+            is_stop_requested=line.is_stop_requested,
             is_simulated=result is not None and result.is_simulated,
-            error_id=shown.error_id,
-            trigger_acknowledged=shown.trigger_acknowledged,
-            result_acknowledged=shown.result_acknowledged,
-            our_count=shown.our_count,
-            controller_count=shown.controller_count,
-            counters=shown.counters,
+            error_id=line.error_id,
+            our_count=line.our_count,
+            controller_count=line.controller_count,
+            counters=line.counters,
             command=command,
             results=tuple(self._results),
         )
+
+    def _fresh_line(self, now_ns: int) -> _LineState | None:
+        if self._line is None or not self.is_present(now_ns) or now_ns - self._line.taken_ns >= STALE_NS:
+            return None
+        return self._line
+
+    def _is_latest(self, line: _LineState) -> bool:
+        return bool(self._results) and line.verdict_seq == self._results[-1].verdict_seq
+
+    def _is_offered(self, now_ns: int) -> bool:
+        """Whether the publisher stands by the newest result: its line state says so, or is older than the result."""
+        line = self._fresh_line(now_ns)
+        if line is None or self._is_void or not self._results:
+            return False
+        return line.is_result_valid if self._is_latest(line) else line.verdict_seq < self._results[-1].verdict_seq
 
 
 def _line_state(message: dict[str, Any], now_ns: int) -> _LineState:
     counters = message["counters"]
     return _LineState(
         taken_ns=now_ns,
+        verdict_seq=int(message["verdict_seq"]),
         is_ready=message["ready"] is True,
+        is_trigger_acknowledged=bool(message["trigger_acknowledged"]),
+        is_result_valid=bool(message["result_valid"]),
+        is_result_acknowledged=bool(message["result_acknowledged"]),
         is_overrun=bool(message["overrun"]),
         is_stop_requested=bool(message["stop_requested"]),
-        error_id=int(message["error_id"] or 0),
-        trigger_acknowledged=int(message["trigger_acknowledged"] or 0),
-        result_acknowledged=int(message["result_acknowledged"] or 0),
+        error_id=int(message["error_id"]),
         our_count=int(message["our_count"] or 0),
         controller_count=int(message["controller_count"] or 0),
         counters=Counters(int(counters["ok"]), int(counters["ng"]), int(counters["unknown"])),

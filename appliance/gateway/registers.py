@@ -92,6 +92,7 @@ class Picture:
 
     Attributes:
         heartbeat: Counts seconds while the gateway works.
+        is_trigger_acknowledged: A trigger has been seen whose verdict isn't given yet.
         is_valid: `result` may be acted on now.
         is_expired: `result` is past its deadline, or came past it.
         results: The last `RING_RECORDS` results, oldest first; the last one is `result`.
@@ -100,14 +101,14 @@ class Picture:
     heartbeat: int = 0
     is_publisher_present: bool = False
     is_ready: bool = False
+    is_trigger_acknowledged: bool = False
     is_valid: bool = False
+    is_result_acknowledged: bool = False
     is_expired: bool = False
     is_overrun: bool = False
     is_stop_requested: bool = False
     is_simulated: bool = False
     error_id: int = 0
-    trigger_acknowledged: int = 0
-    result_acknowledged: int = 0
     our_count: int = 0
     controller_count: int = 0
     counters: Counters = Counters()
@@ -126,15 +127,17 @@ def discrete_inputs(picture: Picture) -> list[bool]:
     bits = [
         picture.is_ready,
         picture.is_publisher_present,
+        picture.is_trigger_acknowledged,
         picture.is_valid,
+        picture.is_result_acknowledged,
         picture.is_expired,
         picture.is_overrun,
         picture.is_stop_requested,
-        picture.command.status is CommandStatus.PENDING,
-        picture.is_simulated,
         valid is VerdictWord.OK,
         valid is VerdictWord.NG,
         valid is VerdictWord.UNKNOWN,
+        picture.command.status is CommandStatus.PENDING,
+        picture.is_simulated,
     ]
     return bits + [False] * (DISCRETE_INPUTS - len(bits))
 
@@ -146,8 +149,6 @@ def input_registers(picture: Picture) -> list[int]:
         picture.heartbeat & _LARGEST_REGISTER,
         sum(bit << place for place, bit in enumerate(discrete_inputs(picture))),
         *_current(picture),
-        *_words(picture.trigger_acknowledged, 2),
-        *_words(picture.result_acknowledged, 2),
         *_words(picture.our_count, 2),
         *_words(picture.controller_count, 2),
         min(picture.error_id, _LARGEST_REGISTER),
