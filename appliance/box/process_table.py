@@ -4,6 +4,7 @@
     publish       stage publish            last    decides what is open; the line hears its last words
     inspect       stage inspect            second  judges the frames still lent to it
     grab-<cam>    stage grab <cam>         first   no new triggers, so that the others can finish
+    modbus        stage modbus             last    only with [modbus] enabled; its PLCs hear the last words too
 
 On the box systemd supervises the same commands (`systemd/`); on a desk `box.supervisor` does.
 """
@@ -49,4 +50,5 @@ def process_table(
         ProcessSpec("publish", stage("publish"), stop_rank=2),
         ProcessSpec("inspect", stage("inspect"), stop_rank=1),
         *(ProcessSpec(f"grab-{camera.name}", stage("grab", camera.name), stop_rank=0) for camera in config.cameras),
+        *((ProcessSpec("modbus", stage("modbus"), stop_rank=2),) if config.modbus.enabled else ()),
     )

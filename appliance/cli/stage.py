@@ -57,6 +57,16 @@ def publish(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
     _live("publish", settings, lambda stage: run_publisher(settings, stage))
 
 
+@app.command()
+def modbus(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
+    """Show the line handshake to PLCs over Modbus TCP, take their commands."""
+    _tie_to(supervisor_pid)
+    from appliance.gateway.gateway import run_gateway  # noqa: PLC0415 (see above)
+
+    settings = load(config)
+    _live("modbus", settings, lambda stage: run_gateway(settings, stage))
+
+
 def _tie_to(supervisor_pid: int | None) -> None:
     if supervisor_pid is None:
         return

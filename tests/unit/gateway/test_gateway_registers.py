@@ -109,7 +109,7 @@ def test_each_field_stands_at_its_documented_address() -> None:
 
 
 def test_the_readme_explains_every_number() -> None:
-    readme = Path(appliance.gateway.__file__).with_name("README.md").read_text()
+    readme = " ".join(Path(appliance.gateway.__file__).with_name("README.md").read_text().split())
     for status in CommandStatus:
         assert f"{status.value} {status.name.lower().replace('_', ' ')}" in readme
     for code in CommandCode:
