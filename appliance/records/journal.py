@@ -190,6 +190,12 @@ class Journal:
         """Highest trigger id of a camera that a row closes; None when there is none."""
         return self._spans.last(ledger_epoch, camera)
 
+    def closed(self) -> IdSpans:
+        """Copy what rows close, or closed before retention: triggers, and inspections."""
+        copy = IdSpans()
+        copy.update(self._spans)
+        return copy
+
     def _remember(self, rows: Sequence[Row]) -> None:
         for row in rows:
             epoch = str(row.ledger_epoch)
@@ -294,11 +300,14 @@ class Journal:
         return is_old or active.size_bytes() >= self._max_bytes
 
     def close(self) -> None:
-        """Close all files and give the directory free for another writer."""
+        """Close all files and leave the directory to another writer; closing twice does nothing more."""
+        if self._lock_fd < 0:
+            return
         if self._active is not None:
             self._active.close()
         self._catalog.close()
         os.close(self._lock_fd)
+        self._lock_fd = -1
 
 
 def _lock(directory: Path) -> int:
