@@ -1,0 +1,57 @@
+"""`python -m appliance.testing.faults --kills 1000 --seed 1`: a campaign of faults and its report."""
+
+import argparse
+import json
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from appliance.testing.faults.campaign import Outcome, run_campaign
+from appliance.testing.faults.disks import Filler, LoopDisk, mount_obstacle
+from appliance.testing.faults.line import FaultedLine
+from appliance.testing.faults.plan import make_plan
+from appliance.testing.faults.report import report
+
+_DISK_MB = 256
+
+
+def main() -> int:
+    """Run, print one line for each fault, then the report; 0 when every promise was kept."""
+    options = _options()
+    with ExitStack() as resources:
+        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
+        state_dir, filler = folder / "state", None
+        obstacle = mount_obstacle()
+        if obstacle is None:
+            disk = resources.enter_context(LoopDisk(folder / "disk.img", folder / "disk", _DISK_MB))
+            state_dir, filler = disk.folder / "state", Filler(disk.folder)
+        else:
+            print(f"the disk is never filled: {obstacle}")
+        outcome = _campaign(folder, state_dir, filler, options)
+    document = report(outcome, seed=options.seed)
+    text = json.dumps(document, indent=1)
+    if options.report is not None:
+        options.report.write_text(text + "\n")
+    print(text)
+    return 0 if document["is_kept"] else 1
+
+
+def _campaign(folder: Path, state_dir: Path, filler: Filler | None, options: argparse.Namespace) -> Outcome:
+    with FaultedLine(folder, state_dir, filler=filler, line_hz=options.line_hz) as line:
+        plan = make_plan(options.seed, options.kills, line.names)
+        print(f"seed {options.seed}: {len(plan)} faults, {sum(fault.deaths for fault in plan)} kills")
+        return run_campaign(line, plan, lambda text: print(text, flush=True))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m appliance.testing.faults", description=__doc__)
+    parser.add_argument("--kills", type=int, default=1000, help="processes to kill")
+    parser.add_argument("--seed", type=int, default=1, help="of the plan: the same one draws the same faults")
+    parser.add_argument("--line-hz", type=float, default=25.0, help="parts a second")
+    parser.add_argument("--report", type=Path, help="file for the report")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

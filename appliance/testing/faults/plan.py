@@ -1,0 +1,103 @@
+"""What is done to the appliance, in which order: drawn from a seed before anything runs, so that it can be replayed."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Faults; `inflict.py` says how each one is done."""
+
+    KILL = "kill"
+    KILL_AGAIN = "kill_again"
+    KILL_TOGETHER = "kill_together"
+    STOP = "stop"
+    DISK_FULL = "disk_full"
+    NO_SPACE = "no_space"
+    DISK_ERROR = "disk_error"
+    SLOW_DISK = "slow_disk"
+    FROZEN_SUBSCRIBER = "frozen_subscriber"
+    CLOCK_JUMP = "clock_jump"
+
+
+OTHERS: dict[Kind, int] = {
+    Kind.STOP: 8,
+    Kind.DISK_FULL: 2,
+    Kind.NO_SPACE: 2,
+    Kind.DISK_ERROR: 2,
+    Kind.SLOW_DISK: 3,
+    Kind.FROZEN_SUBSCRIBER: 1,
+    Kind.CLOCK_JUMP: 2,
+}
+"""Faults that kill nobody, and how often each one is drawn, relative to the others."""
+_KILLS: dict[Kind, int] = {Kind.KILL: 14, Kind.KILL_AGAIN: 3, Kind.KILL_TOGETHER: 3}
+_DEATHS = {Kind.KILL: 1, Kind.KILL_AGAIN: 2, Kind.KILL_TOGETHER: 2}
+_OTHERS_PER_KILL = 0.12
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing done to the appliance.
+
+    Attributes:
+        victims: Processes that it hits.
+        hold_s: How long it lasts; of KILL_AGAIN: from the victim's restart to its second death.
+        amount: What else a kind needs: seconds of a clock jump.
+        pause_s: From the recovery to the next fault.
+    """
+
+    number: int
+    kind: Kind
+    victims: tuple[str, ...] = ()
+    hold_s: float = 0.0
+    amount: float = 0.0
+    pause_s: float = 0.0
+
+    @property
+    def deaths(self) -> int:
+        """Processes that it kills."""
+        return _DEATHS.get(self.kind, 0)
+
+    def __str__(self) -> str:
+        parts = [f"{self.number:4d}", self.kind.value, " and ".join(self.victims)]
+        parts += [f"{self.hold_s * 1000:.0f} ms"] if self.hold_s else []
+        parts += [f"{self.amount:+.0f} s"] if self.amount else []
+        return " ".join(part for part in parts if part)
+
+
+def make_plan(seed: int, kills: int, processes: Sequence[str]) -> list[Fault]:
+    """Draw a plan that kills so many times.
+
+    Args:
+        processes: Names of the process table.
+    """
+    chance = random.Random(seed)
+    plan: list[Fault] = []
+    deaths = 0
+    while deaths < kills:
+        if chance.random() < _OTHERS_PER_KILL:
+            kind = chance.choices(list(OTHERS), list(OTHERS.values()))[0]
+        else:
+            kind = chance.choices(list(_KILLS), list(_KILLS.values()))[0]
+        if deaths + _DEATHS.get(kind, 0) > kills:
+            kind = Kind.KILL
+        plan.append(draw(chance, len(plan) + 1, kind, processes))
+        deaths += plan[-1].deaths
+    return plan
+
+
+def draw(chance: random.Random, number: int, kind: Kind, processes: Sequence[str]) -> Fault:
+    """Draw the details of one fault."""
+    pause_s = chance.uniform(0.05, 0.4)
+    if kind is Kind.KILL:
+        return Fault(number, kind, (chance.choice(processes),), pause_s=pause_s)
+    if kind is Kind.KILL_AGAIN:
+        return Fault(number, kind, (chance.choice(processes),), chance.uniform(0, 0.8), pause_s=pause_s)
+    if kind is Kind.KILL_TOGETHER:
+        return Fault(number, kind, tuple(chance.sample(list(processes), 2)), pause_s=pause_s)
+    if kind is Kind.STOP:
+        return Fault(number, kind, (chance.choice(processes),), chance.uniform(0.1, 3), pause_s=pause_s)
+    if kind is Kind.CLOCK_JUMP:
+        return Fault(number, kind, (), chance.uniform(0.3, 1.5), chance.choice((-3600, 3600)), pause_s)
+    return Fault(number, kind, (), chance.uniform(0.5, 3), pause_s=pause_s)
