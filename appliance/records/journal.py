@@ -126,7 +126,11 @@ class Journal:
     # -- rows
 
     def append(self, records: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Write records in one transaction, durable on return; gives their seqs.
+        """Write records as `commit` does; gives their seqs."""
+        return [row.seq for row in self.commit(records)]
+
+    def commit(self, records: Sequence[Mapping[str, Any]]) -> list[Row]:
+        """Write records in one transaction, durable on return; gives them as they are journalled.
 
         Raises:
             ValueError: A record is not JSON, lacks what its kind has, or its inspection is journalled: nothing written.
@@ -150,7 +154,7 @@ class Journal:
             raise
         self._remember(rows)
         self.head_seq = rows[-1].seq
-        return [row.seq for row in rows]
+        return rows
 
     def read(self, first_seq: int, last_seq: int, limit: int = PAGE_ROWS) -> list[tuple[int, bytes]]:
         """Read rows as (seq, JSON), in order; see `JournalReader.read`."""
