@@ -103,6 +103,11 @@ class ResultStream:
         """Whether an acknowledgement waits or is under way."""
         return self._to_acknowledge is not None or isinstance(self._under_way, Acknowledge)
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether a request is under way."""
+        return self._under_way is not None
+
     def request(self) -> Request | None:
         """Give the next request; None while one is under way, or when nothing is to be asked."""
         if self._under_way is None:
