@@ -126,11 +126,11 @@ class Journal:
     # -- rows
 
     def append(self, records: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Write records as `commit` does; gives their seqs."""
+        """Write records in one transaction, durable on return; gives their seqs. Raises as `commit`."""
         return [row.seq for row in self.commit(records)]
 
     def commit(self, records: Sequence[Mapping[str, Any]]) -> list[Row]:
-        """Write records in one transaction, durable on return; gives them as they are journalled.
+        """Write records in one transaction, durable on return; gives the rows, with the JSON that is to be sent.
 
         Raises:
             ValueError: A record is not JSON, lacks what its kind has, or its inspection is journalled: nothing written.
@@ -145,8 +145,7 @@ class Journal:
         rows = [Row.of(record, self.epoch, self.head_seq + 1 + n, now_us) for n, record in enumerate(records)]
         self._refuse_doubles(rows)
         try:
-            active = self._partition_for(now_us)
-            active.append(rows)
+            self._partition_for(now_us).append(rows)
         except DiskFull:
             raise
         except JournalError:
