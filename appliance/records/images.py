@@ -106,6 +106,7 @@ class ImageStore:
                 content = (self.root / path).read_bytes()
                 geometry = identify(content)
                 if geometry is not None:
+                    self._folder.ensure((self.root / path).parent)
                     self._folder.settle((self.root / path).parent)  # its writer may have been killed before that
                     return _reference(path, geometry, (content,), self._find_thumbnail(plan))
             except OSError as error:
@@ -115,13 +116,22 @@ class ImageStore:
 
     def _write(self, job: ImageJob) -> StoredImage:
         encoded = encode(job.pixels, job.pixel_format, self._format)
-        thumbnail = f"{job.plan.stem}.{THUMBNAIL_SUFFIX}"  # first: an image that is found has its thumbnail
-        self._folder.write(self.root / thumbnail, (draw_thumbnail(job, self._thumbnail_px),))
+        thumbnail = self._write_thumbnail(job)  # first: an image that is found has its thumbnail
         path = f"{job.plan.stem}.{encoded.suffix}"
         self._folder.write(self.root / path, encoded.parts)
         self._folder.settle((self.root / path).parent)
         height, width = job.pixels.shape[:2]
         return _reference(path, FrameGeometry(width, height, job.pixel_format), encoded.parts, thumbnail)
+
+    def _write_thumbnail(self, job: ImageJob) -> str | None:
+        try:
+            jpeg = draw_thumbnail(job, self._thumbnail_px)
+        except (cv2.error, ValueError, OverflowError) as error:  # the picture itself matters more
+            log.warning("image %s: no thumbnail: %s", job.plan.stem, error)
+            return None
+        path = f"{job.plan.stem}.{THUMBNAIL_SUFFIX}"
+        self._folder.write(self.root / path, (jpeg,))
+        return path
 
     def _find_thumbnail(self, plan: ImagePlan) -> str | None:
         path = f"{plan.stem}.{THUMBNAIL_SUFFIX}"

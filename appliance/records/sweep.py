@@ -39,7 +39,7 @@ def sweep(root: Path, known: Container[str], newer_than: datetime) -> Swept:
     """
     swept = Swept()
     for hour in hours(root, newer_than):
-        for path in hour.iterdir():
+        for path in _list(hour, swept):
             if path.name.endswith(TEMPORARY_SUFFIX):
                 swept.temporaries += _remove(path, swept)
             elif path.name.endswith(_OURS) and stem_of(path.relative_to(root).as_posix()) not in known:
@@ -50,12 +50,21 @@ def sweep(root: Path, known: Container[str], newer_than: datetime) -> Swept:
 
 
 def hours(root: Path, newer_than: datetime) -> Iterator[Path]:
-    """List the hours' directories of both kinds, oldest first, beginning with the hour that `newer_than` is in."""
+    """List the hours' directories, first `ok`, then `reject`, each oldest first, from the hour of `newer_than` on."""
     first = f"{newer_than.astimezone(UTC):%Y%m%d/%H}"
     for kind in ("ok", "reject"):
         for hour in sorted((root / kind).glob("[0-9]*/[0-9]*")):
             if hour.is_dir() and hour.relative_to(root / kind).as_posix() >= first:
                 yield hour
+
+
+def _list(hour: Path, swept: Swept) -> list[Path]:
+    try:
+        return list(hour.iterdir())
+    except OSError as error:
+        log.warning("images in %s can't be listed: %s", hour, error.strerror)
+        swept.failed += 1
+        return []
 
 
 def _remove(path: Path, swept: Swept) -> bool:
