@@ -1,7 +1,28 @@
 """What another program uses to follow an appliance: verdicts at once, results without loss, and control requests."""
 
 from appliance.client.async_result_client import AsyncResultClient
+from appliance.client.control_client import ControlClient, ControlReply, at_count, at_encoder, at_trigger
 from appliance.client.items import Cursor, JournalRecreated, RangeLost, Result, StreamItem
 from appliance.client.result_client import ResultClient
+from appliance.client.verdict import LaneMessage, LineState, Verdict
+from appliance.client.verdict_client import AsyncVerdictClient, VerdictClient
 
-__all__ = ["AsyncResultClient", "Cursor", "JournalRecreated", "RangeLost", "Result", "ResultClient", "StreamItem"]
+__all__ = [
+    "AsyncResultClient",
+    "AsyncVerdictClient",
+    "ControlClient",
+    "ControlReply",
+    "Cursor",
+    "JournalRecreated",
+    "LaneMessage",
+    "LineState",
+    "RangeLost",
+    "Result",
+    "ResultClient",
+    "StreamItem",
+    "Verdict",
+    "VerdictClient",
+    "at_count",
+    "at_encoder",
+    "at_trigger",
+]
