@@ -53,6 +53,7 @@ class Stand:
         delivery = load(config_path).delivery
         self.lane = VerdictPublisher(delivery.verdict_endpoint)
         self.control = ControlServer(delivery.control_endpoint)
+        self.open_ends: list[VerdictPublisher | ControlServer] = [self.lane, self.control]
         argv = [sys.executable, "-m", "appliance", "stage", "modbus", "--config", str(config_path)]
         self.process = subprocess.Popen(argv)
         self.master = ModbusTcpClient("127.0.0.1", port=port, timeout=PATIENCE_S, retries=0)
@@ -121,12 +122,16 @@ class Stand:
         self.wait_for(has_come)
         return requests[0]
 
+    def hang_up(self, end: VerdictPublisher | ControlServer) -> None:
+        self.open_ends.remove(end)
+        end.close()
+
     def close(self) -> None:
         self.master.close()
         self.process.terminate()
         assert self.process.wait(5) == 0
-        self.lane.close()
-        self.control.close()
+        for end in self.open_ends.copy():
+            self.hang_up(end)
 
 
 @pytest.fixture
@@ -145,7 +150,7 @@ def test_verdicts_are_shown_until_the_publisher_falls_silent(stand: Stand) -> No
     heartbeat = stand.registers()[1]
     stand.wait_for(lambda: stand.registers()[1] != heartbeat)
     stand.wait_for(lambda: stand.bits() == {PRESENT}, within_s=SILENCE_S)  # it still answers heartbeats
-    stand.lane.close()
+    stand.hang_up(stand.lane)
     stand.wait_for(lambda: stand.bits() == set(), within_s=SILENCE_S)
 
 
@@ -173,7 +178,7 @@ def test_commands_reach_the_publisher_and_its_answers_the_plc(stand: Stand) -> N
 
 
 def test_a_command_that_nobody_answers_says_so(stand: Stand) -> None:
-    stand.control.close()
+    stand.hang_up(stand.control)
     stand.master.write_coils(0, [False, False])
     stand.master.write_coil(1, True)
     assert PENDING in stand.bits()
