@@ -3,7 +3,6 @@
 The same protocol serves the box and the desk: systemd listens on NOTIFY_SOCKET there, `appliance run` here.
 """
 
-import contextlib
 import ctypes
 import json
 import os
@@ -41,6 +40,7 @@ class Stage:
         self.is_stopping = False
         self._started_ns = time.monotonic_ns()
         self._notified_ns = 0
+        self._is_ready_due = False
         self._status_path = runtime_dir / f"status.{name}.json"
         self._status_written_ns = 0
         _claim(runtime_dir)
@@ -56,14 +56,15 @@ class Stage:
 
     def ready(self) -> None:
         """Tell the supervisor that work has begun."""
-        self._notifier.send("READY=1")
+        self._is_ready_due = not self._notifier.send("READY=1")
 
     def beat(self, status: Callable[[], dict[str, Any]]) -> None:
         """Report a completed loop iteration: feeds the watchdog, refreshes the status file when it is due."""
         now_ns = time.monotonic_ns()
-        if now_ns - self._notified_ns >= self._notify_period_ns:
+        if self._is_ready_due:
+            self.ready()
+        if now_ns - self._notified_ns >= self._notify_period_ns and self._notifier.send("WATCHDOG=1"):
             self._notified_ns = now_ns
-            self._notifier.send("WATCHDOG=1")
         if now_ns - self._status_written_ns >= STATUS_PERIOD_S * NS_PER_S:
             self._status_written_ns = now_ns
             self._write_status(status(), now_ns)
@@ -110,10 +111,16 @@ class _Notifier:
         self._address = "\0" + address[1:] if address and address.startswith("@") else address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if address else None
 
-    def send(self, message: str) -> None:
+    def send(self, message: str) -> bool:
+        """Send one; False when its queue is full now, and the same should be tried again soon."""
         if self._socket is not None and self._address is not None:
-            with contextlib.suppress(OSError):
+            try:
                 self._socket.sendto(message.encode(), socket.MSG_DONTWAIT, self._address)
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+        return True
 
     def close(self) -> None:
         if self._socket is not None:

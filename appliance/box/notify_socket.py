@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _UCRED = struct.Struct("iII")  # pid, uid, gid: unix(7)
+_MOST_AT_ONCE = 1000
+"""A flood doesn't keep the supervisor from its work."""
 
 
 class NotifySocket:
@@ -29,9 +31,9 @@ class NotifySocket:
             raise
 
     def receive(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield each waiting notification as (pid of the sender, assignments); never blocks."""
+        """Yield waiting notifications as (pid of the sender, assignments), so many at most; never blocks."""
         with contextlib.suppress(BlockingIOError):
-            while True:
+            for _ in range(_MOST_AT_ONCE):
                 message, ancillary, _, _ = self._socket.recvmsg(4096, socket.CMSG_SPACE(_UCRED.size))
                 for level, kind, data in ancillary:
                     if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:

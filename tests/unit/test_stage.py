@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -58,6 +59,30 @@ def test_systemd_hears_ready_watchdog_and_stopping(tmp_path: Path, monkeypatch: 
         monkeypatch.setenv("NOTIFY_SOCKET", address)
         stage = Stage("publish", tmp_path / "run")
         stage.ready()
+        stage.beat(dict)
+        stage.stopped()
+        assert [listener.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_what_a_full_queue_refuses_is_told_again_by_the_next_beat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = str(tmp_path / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as flood,
+    ):
+        listener.bind(address)
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        stage = Stage("publish", tmp_path / "run")
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                flood.sendto(b"nonsense", address)
+        stage.ready()
+        stage.beat(dict)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                assert listener.recv(100) == b"nonsense"
         stage.beat(dict)
         stage.stopped()
         assert [listener.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
