@@ -25,7 +25,7 @@ _SCHEMA = (
         WHERE inspection_id IS NOT NULL""",
     """CREATE TABLE exposure(
         ledger_epoch TEXT NOT NULL, camera TEXT NOT NULL, first_id INTEGER NOT NULL, last_id INTEGER NOT NULL,
-        PRIMARY KEY(ledger_epoch, camera, first_id, last_id)) STRICT, WITHOUT ROWID""",
+        seq INTEGER NOT NULL, PRIMARY KEY(ledger_epoch, camera, first_id, last_id)) STRICT, WITHOUT ROWID""",
     """CREATE TABLE defect(
         class_name TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(class_name, seq)) STRICT, WITHOUT ROWID""",
 )
@@ -35,10 +35,11 @@ _ISLANDS = """
         FROM ({}))
     GROUP BY ledger_epoch, camera, island"""
 """Dense ids differ from their row number by a constant: one row per run instead of one per id."""
-_SINGLE_EXPOSURES = "SELECT * FROM exposure WHERE first_id = last_id"
+_RANGES = "SELECT ledger_epoch, camera, first_id, last_id FROM exposure WHERE first_id < last_id AND seq > ?"
+_SINGLE_EXPOSURES = "SELECT * FROM exposure WHERE first_id = last_id AND seq > ?"
 _INSPECTION_IDS = f"""
     SELECT ledger_epoch, '{INSPECTIONS}' AS camera, inspection_id AS first_id, inspection_id AS last_id
-    FROM record WHERE inspection_id IS NOT NULL"""  # noqa: S608 (a constant)
+    FROM record WHERE inspection_id IS NOT NULL AND seq > ?"""  # noqa: S608 (a constant)
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,8 @@ class PartitionFile:
             ],
         )  # fmt: skip
         self.connection.executemany(
-            "INSERT OR IGNORE INTO exposure VALUES (?, ?, ?, ?)",
-            [(row.ledger_epoch, *exposure) for row in rows for exposure in row.exposures],
+            "INSERT OR IGNORE INTO exposure VALUES (?, ?, ?, ?, ?)",
+            [(row.ledger_epoch, *exposure, row.seq) for row in rows for exposure in row.exposures],
         )
         self.connection.executemany(
             "INSERT INTO defect VALUES (?, ?)", [(name, row.seq) for row in rows for name in row.class_names]
@@ -158,14 +159,14 @@ class PartitionFile:
                 (first_seq, last_seq, limit),
             ).fetchall()
 
-    def spans(self) -> IdSpans:
-        """Find which triggers and inspections its rows close."""
+    def spans(self, after_seq: int = 0) -> IdSpans:
+        """Find which triggers and inspections its rows after a seq close."""
         spans = IdSpans()
         with storage_errors(self.path):
             for source in (_SINGLE_EXPOSURES, _INSPECTION_IDS):
-                for span in self.connection.execute(_ISLANDS.format(source)):
+                for span in self.connection.execute(_ISLANDS.format(source), (after_seq,)):
                     spans.add(*span)
-            for span in self.connection.execute("SELECT * FROM exposure WHERE first_id < last_id"):
+            for span in self.connection.execute(_RANGES, (after_seq,)):
                 spans.add(*span)
         return spans
 
