@@ -1,10 +1,11 @@
 """The whole appliance as one table of processes.
 
     name          command                  stops   because
-    publish       stage publish            last    decides what is open; the line hears its last words
+    publish       stage publish            third   decides what is open; the line hears its last words
+    record        stage record             last    journals those last words
     inspect       stage inspect            second  judges the frames still lent to it
     grab-<cam>    stage grab <cam>         first   no new triggers, so that the others can finish
-    modbus        stage modbus             last    only with [modbus] enabled; its PLCs hear the last words too
+    modbus        stage modbus             third   only with [modbus] enabled; its PLCs hear the last words too
 
 On the box systemd supervises the same commands (`systemd/`); on a desk `box.supervisor` does.
 """
@@ -48,6 +49,7 @@ def process_table(
 
     return (
         ProcessSpec("publish", stage("publish"), stop_rank=2),
+        ProcessSpec("record", stage("record"), stop_rank=3),
         ProcessSpec("inspect", stage("inspect"), stop_rank=1),
         *(ProcessSpec(f"grab-{camera.name}", stage("grab", camera.name), stop_rank=0) for camera in config.cameras),
         *((ProcessSpec("modbus", stage("modbus"), stop_rank=2),) if config.modbus.enabled else ()),

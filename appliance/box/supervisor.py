@@ -25,7 +25,7 @@ from appliance.box.notify_socket import NotifySocket
 from appliance.box.process_table import ProcessSpec
 from appliance.errors import ExitCode, StageFailed
 
-STOP_BUDGETS_S = (2.0, 3.0, 4.0)
+STOP_BUDGETS_S = (2.0, 3.0, 4.0, 8.0)
 """Seconds after `begin_stop` at which the first, second, … rank is killed if it hasn't ended."""
 FIRST_RANK_PATIENCE_S = 10.0
 """Cameras wait so long for the others to come up, then start all the same: their triggers are UNKNOWN till then."""

@@ -67,6 +67,16 @@ def modbus(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
     _live("modbus", settings, lambda stage: run_gateway(settings, stage))
 
 
+@app.command()
+def record(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
+    """Keep records and images, send results, answer replay."""
+    _tie_to(supervisor_pid)
+    from appliance.records.recorder import run_recorder  # noqa: PLC0415 (see above)
+
+    settings = load(config)
+    _live("record", settings, lambda stage: run_recorder(settings, stage))
+
+
 def _tie_to(supervisor_pid: int | None) -> None:
     if supervisor_pid is None:
         return

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.messages import Outcome, Trigger, View
-from appliance.records.recorded import IdRange, RecordedTriggers
+from appliance.records.spans import IdSpans
 from appliance.tally import AnnouncedReader, DecidedReader, Decision
 from appliance.tally.records import CAPACITY
+
+IdRange = tuple[int, int]
+"""First and last trigger id of one camera."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,18 @@ class Audit:
         older: Ids of an older file: another boot, or one that was taken away.
         overrun: Ids of this file that later ones have taken the place of.
         untold: Triggers with a decision to build a record from.
+        oldest_open_ns: Exposure of the oldest trigger that is not decided; None: none is open.
     """
 
     older: list[IdRange] = field(default_factory=list)
     overrun: list[IdRange] = field(default_factory=list)
     untold: list[Untold] = field(default_factory=list)
+    oldest_open_ns: int | None = None
 
 
 def audit(
     camera: str,
-    recorded: RecordedTriggers,
+    recorded: Iterable[IdRange],
     *,
     first_id: int,
     last_id: int,
@@ -53,18 +58,54 @@ def audit(
     """Compare one camera's files with what is recorded; changes nothing.
 
     Args:
+        recorded: Ids that have a record, journalled or on its way; ascending, disjoint.
         first_id: First id that can ever stand in the files.
         last_id: Highest id announced, `first_id - 1` when there is none.
         decided_before_ns: Younger decisions may still be on their way to the spool: left for the next time.
     """
     window_from = max(first_id, last_id - CAPACITY + 1)
-    found = Audit(recorded.missing(1, first_id - 1), recorded.missing(first_id, window_from - 1))
-    for ids in recorded.missing(window_from, last_id):
-        for number in range(ids.first, ids.last + 1):
+    missing = gaps(recorded, last_id)
+    found = Audit(clip(missing, 1, first_id - 1), clip(missing, first_id, window_from - 1))
+    for first, last in clip(missing, window_from, last_id):
+        for number in range(first, last + 1):
             trigger, decision = trigger_of(number), decision_of(number)
-            if trigger is not None and decision is not None and decision.decided_ns < decided_before_ns:
+            if trigger is not None and decision is None:
+                found.oldest_open_ns = min(found.oldest_open_ns or trigger.exposed_ns, trigger.exposed_ns)
+            elif trigger is not None and decision is not None and decision.decided_ns < decided_before_ns:
                 found.untold.append(Untold(camera, trigger, decision))
     return found
+
+
+def complete(audits: Iterable[Audit]) -> list[Untold]:
+    """Gather what all cameras' files tell, without parts of several views of which a view may still be open.
+
+    A publisher that was killed between two views leaves the rest of the part to its successor.
+    """
+    audits = list(audits)
+    oldest_open_ns = min((each.oldest_open_ns for each in audits if each.oldest_open_ns is not None), default=None)
+    return [
+        each
+        for found in audits
+        for each in found.untold
+        if not each.decision.part_ns or oldest_open_ns is None or each.decision.decided_ns < oldest_open_ns
+    ]
+
+
+def gaps(recorded: Iterable[IdRange], last_id: int) -> list[IdRange]:
+    """Give what lies between ranges, from 1 to `last_id`."""
+    found: list[IdRange] = []
+    start = 1
+    for first, last in [*recorded, (last_id + 1, last_id + 1)]:
+        if first > start:
+            found.append((start, first - 1))
+        start = max(start, last + 1)
+    return found
+
+
+def clip(ranges: Iterable[IdRange], first_id: int, last_id: int) -> list[IdRange]:
+    """Give the parts of ranges that lie between two ids, both included."""
+    clipped = ((max(first, first_id), min(last, last_id)) for first, last in ranges)
+    return [(first, last) for first, last in clipped if first <= last]
 
 
 def outcomes(untold: Iterable[Untold], *, line: str, station: str, ledger_epoch: str) -> list[tuple[Outcome, bool]]:
@@ -97,14 +138,13 @@ def _outcome(parts: Sequence[Untold], line: str, station: str, ledger_epoch: str
 class CameraAudit:
     """One camera's tally files, as the recorder follows them."""
 
-    def __init__(self, runtime_dir: Path, camera: str, ledger_epoch: str, recorded: RecordedTriggers) -> None:
+    def __init__(self, runtime_dir: Path, camera: str, ledger_epoch: str) -> None:
         self.camera = camera
-        self.recorded = recorded
         self._epoch = ledger_epoch
         self._announced = AnnouncedReader(runtime_dir, camera)
         self._decided = DecidedReader(runtime_dir, camera)
 
-    def look(self, decided_before_ns: int) -> Audit:
+    def look(self, recorded: IdSpans, decided_before_ns: int) -> Audit:
         """Compare the files with the records, now.
 
         Raises:
@@ -116,7 +156,7 @@ class CameraAudit:
         self._decided.totals()  # looks whether the publisher has made a new file
         return audit(
             self.camera,
-            self.recorded,
+            ((first, last) for epoch, camera, first, last in recorded if (epoch, camera) == (self._epoch, self.camera)),
             first_id=first_id,
             last_id=self._announced.last_id() or first_id - 1,
             decided_before_ns=decided_before_ns,

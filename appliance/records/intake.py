@@ -1,0 +1,223 @@
+"""Everything that must get a row: what the spool holds, then what the tally files tell beyond it."""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from appliance.clock import NS_PER_MS, NS_PER_S, rfc3339
+from appliance.config import ApplianceConfig
+from appliance.messages import inspection_record, range_record, verdict_message
+from appliance.records.journal import Journal
+from appliance.records.reconcile import CameraAudit, IdRange, Untold, complete, outcomes
+from appliance.records.spans import INSPECTIONS
+from appliance.tally import SpoolEntry, SpoolReader, ledger_epoch
+
+log = logging.getLogger(__name__)
+
+_GRACE_NS = NS_PER_S  # from decision to spool lies one turn of the publisher's loop
+_AUDIT_PERIOD_NS = 500 * NS_PER_MS
+_LATE_LOOKBACK = 20_000  # rows; a spool segment holds some hundred records, and few are on their way at a time
+_RANGE_DETAILS = {
+    "unrecorded": "announced before a power loss, or never: nothing of them is left",
+    "lost_range": "decided, but for too long neither spool nor journal had room: nothing else of them is left",
+}
+
+LateKey = tuple[str, str, int, str]
+"""Ledger epoch, camera, trigger id and view of a late finding."""
+
+
+@dataclass
+class Intaken:
+    """A record on its way into the journal.
+
+    Attributes:
+        entry: Where it stands in the spool; None: built from the tally files.
+        is_backlog: It was decided before this recorder ran.
+    """
+
+    record: dict[str, Any]
+    entry: SpoolEntry | None = None
+    is_backlog: bool = False
+
+
+class Intake:
+    """Takes each record once, whatever died in between. Single-threaded; reads the runtime directory only.
+
+    Attributes:
+        ledger_epoch: The running one.
+        is_at_end: Whether the last `take` found the end of the spool.
+        duplicates: Spool entries that were journalled already.
+        unreadable: Spool entries that hold no record: never, unless somebody else writes there.
+        recovered: Records built from the tally files.
+        ranges: Records of ranges of ids.
+    Raises:
+        TallyError: The ledger's epoch can't be read.
+    """
+
+    def __init__(self, config: ApplianceConfig, journal: Journal) -> None:
+        self._config = config
+        self._journal = journal
+        self.ledger_epoch = ledger_epoch(config.state_dir)
+        self._spool = SpoolReader(config.runtime_dir)
+        self._recorded = journal.closed()
+        self._late: set[LateKey] | None = None
+        self._audits = [CameraAudit(config.runtime_dir, camera.name, self.ledger_epoch) for camera in config.cameras]
+        self._simulated = {camera.name: camera.replayed_folder is not None for camera in config.cameras}
+        self._started_ns = time.monotonic_ns()
+        self._is_backlog = True
+        self.is_at_end = False
+        self._read_to_end_ns = 0
+        self._audit_due_ns = 0
+        self.duplicates = self.unreadable = self.recovered = self.ranges = 0
+
+    # -- the spool
+
+    def take(self, limit: int) -> list[Intaken]:
+        """Take the next records from the spool, at most `limit`."""
+        now_ns = time.monotonic_ns()
+        entries = self._spool.read(limit)
+        taken = [item for entry in entries if (item := self._open(entry)) is not None]
+        self.is_at_end = len(entries) < limit
+        if self.is_at_end:
+            self._read_to_end_ns = now_ns
+            self._is_backlog = False
+        return taken
+
+    def done(self, items: Sequence[Intaken]) -> None:
+        """These are journalled: the spool may forget them."""
+        for item in items:
+            if item.entry is not None:
+                self._spool.done(item.entry)
+
+    # -- the tally files
+
+    def audit(self, now_ns: int) -> list[Intaken]:
+        """When it is time, and the spool is read to its end: find what the publisher decided and could not spool.
+
+        Raises:
+            TallyError: A tally file is foreign.
+        """
+        if now_ns < self._audit_due_ns or not self.is_at_end:
+            return []
+        self._audit_due_ns = now_ns + _AUDIT_PERIOD_NS
+        found = {each.camera: each.look(self._recorded, self._read_to_end_ns - _GRACE_NS) for each in self._audits}
+        items: list[Intaken] = []
+        for camera, audit in found.items():
+            items += [self._range("unrecorded", camera, ids) for ids in audit.older]
+            items += [self._range("lost_range", camera, ids) for ids in audit.overrun]
+        return items + self._recover(complete(found.values()))
+
+    def status(self) -> dict[str, Any]:
+        """Say what came in, besides the ordinary."""
+        return {
+            "spool_bytes": self._spool.backlog_bytes,
+            "torn": self._spool.torn,
+            "duplicates": self.duplicates,
+            "unreadable": self.unreadable,
+            "recovered": self.recovered,
+            "ranges": self.ranges,
+        }
+
+    def close(self) -> None:
+        """Close all files."""
+        self._spool.close()
+        for camera in self._audits:
+            camera.close()
+
+    # -- inside
+
+    def _open(self, entry: SpoolEntry) -> Intaken | None:
+        try:
+            record = json.loads(entry.body)
+            is_new = self._note(record)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("spool segment %d holds no record (%r): %.80r", entry.segment, error, entry.body)  # noqa: TRY400
+            self.unreadable += 1
+            is_new = False
+        else:
+            self.duplicates += not is_new
+        if is_new:
+            return Intaken(record, entry, self._is_backlog)
+        self._spool.done(entry)
+        return None
+
+    def _note(self, record: dict[str, Any]) -> bool:
+        """Remember that a record is on its way; tells whether it is the first one."""
+        epoch: str = record["ledger_epoch"]
+        if record["kind"] == "late_finding":
+            return self._note_late(record)
+        inspection: int = record["inspection_id"]
+        triggers = [(view["camera"], view["trigger_id"]) for view in record["views"]]
+        claims = [(INSPECTIONS, inspection), *triggers]
+        if any(self._recorded.has(epoch, camera, number) for camera, number in claims):
+            return False
+        for camera, number in claims:
+            self._recorded.add(epoch, camera, number, number)
+        return True
+
+    def _note_late(self, record: dict[str, Any]) -> bool:
+        """The same for late findings, which close nothing: the journal's last rows tell which are there already."""
+        if self._late is None:
+            self._late = _late_findings(self._journal) if self._is_backlog else set()
+        key = late_key(record)
+        is_new = key not in self._late
+        if self._is_backlog:
+            self._late.add(key)
+        return is_new
+
+    def _range(self, kind: Literal["unrecorded", "lost_range"], camera: str, ids: IdRange) -> Intaken:
+        first, last = ids
+        self._recorded.add(self.ledger_epoch, camera, first, last)
+        self.ranges += 1
+        detail = _RANGE_DETAILS[kind]
+        log.error("camera %s: triggers %d to %d: %s", camera, first, last, detail)
+        record = range_record(
+            kind,
+            line=self._config.line,
+            station=self._config.station,
+            ledger_epoch=self.ledger_epoch,
+            camera=camera,
+            first_trigger_id=first,
+            last_trigger_id=last,
+            detail=detail,
+            is_simulated=self._simulated[camera],
+            recorded_at=rfc3339(time.time_ns()),
+        )
+        return Intaken(record)
+
+    def _recover(self, untold: Sequence[Untold]) -> list[Intaken]:
+        items = []
+        for outcome, was_sent in outcomes(
+            untold, line=self._config.line, station=self._config.station, ledger_epoch=self.ledger_epoch
+        ):
+            record = inspection_record(outcome, verdict_message(outcome), was_sent=was_sent, is_recovered=True)
+            if self._note(record):
+                items.append(Intaken(record, is_backlog=outcome.decided_ns < self._started_ns))
+                self.recovered += 1
+            else:  # its inspection has a record that doesn't know this view: it can't have a second one
+                items += [
+                    self._range("lost_range", view.camera, (view.trigger.trigger_id,) * 2) for view in outcome.views
+                ]
+        if items:
+            log.warning("%d records were not spooled; written from the tally files", len(items))
+        return items
+
+
+def late_key(record: dict[str, Any]) -> LateKey:
+    """Name a late finding."""
+    return record["ledger_epoch"], record["camera"], record["trigger_id"], record["view"]
+
+
+def _late_findings(journal: Journal) -> set[LateKey]:
+    """Find the late findings among the last rows: what the spool still holds can't be older."""
+    found: set[LateKey] = set()
+    with contextlib.closing(journal.reader()) as reader:
+        first = max(journal.oldest_seq, journal.head_seq - _LATE_LOOKBACK + 1)
+        while rows := reader.read(first, journal.head_seq):
+            found |= {late_key(json.loads(body)) for _, body in rows if b'"kind":"late_finding"' in body}
+            first = rows[-1][0] + 1
+    return found
