@@ -7,7 +7,7 @@ the file alone lost 6 of 922 images in simulated power cuts, with the directory 
 import contextlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -46,12 +46,26 @@ class DurableFolder:
                 self._durable.add(directory)
                 directory = directory.parent
 
-    def write(self, path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    def write(self, path: Path, parts: Sequence[bytes | memoryview]) -> None:
         """Write a file that is complete under its name, but durable only after `settle`.
 
         Raises:
             OSError: It can't be written; nothing is left of it.
         """
+        try:
+            self._write(path, parts)
+        except FileNotFoundError:  # retention removed the hour's empty directory after we looked
+            self._write(path, parts)
+
+    def settle(self, directory: Path) -> None:
+        """Make the names written in a directory durable.
+
+        Raises:
+            OSError: The disk failed.
+        """
+        _sync_directory(directory)
+
+    def _write(self, path: Path, parts: Sequence[bytes | memoryview]) -> None:
         self.ensure(path.parent)
         temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         try:
@@ -64,14 +78,6 @@ class DurableFolder:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
-
-    def settle(self, directory: Path) -> None:
-        """Make the names written in a directory durable.
-
-        Raises:
-            OSError: The disk failed.
-        """
-        _sync_directory(directory)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -16,7 +16,8 @@ _BEST_EFFORT_LOWEST = 2 << 13 | 7  # not the idle class: a busy disk could starv
 def lower_priority(nice: int) -> None:
     """Lower the calling thread's priorities, as far as the system allows; Linux keeps both per thread."""
     try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(nice, os.getpriority(os.PRIO_PROCESS, thread)))
     except OSError as error:
         log.info("thread %s keeps its CPU priority: %s", threading.current_thread().name, error.strerror)
     number = _IOPRIO_SET.get(platform.machine())

@@ -140,3 +140,18 @@ def test_an_hour_that_retention_removed_is_made_again(tmp_path: Path) -> None:
         path.unlink()
     hour.rmdir()
     assert store.write(picture_job(picture_record())).stored == stored
+
+
+def test_an_hour_that_retention_removes_under_our_hands_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_in(tmp_path)
+    fsync = os.fsync
+
+    def remove_the_new_hour(descriptor: int) -> None:
+        fsync(descriptor)
+        monkeypatch.setattr(os, "fsync", fsync)
+        (store.root / "reject" / "20261122" / "21").rmdir()
+
+    monkeypatch.setattr(os, "fsync", remove_the_new_hour)
+    assert store.write(picture_job(picture_record())).stored is not None
