@@ -35,6 +35,11 @@ class AsyncResultClient:
         """The newest acknowledgement that the appliance has confirmed in this client's life."""
         return self._feed.stream.acknowledged
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the appliance refuses this consumer's acknowledgements; None: it doesn't."""
+        return self._feed.stream.refusal
+
     async def receive(self, timeout_s: float | None = None) -> StreamItem | None:
         """Wait for the next item; None after the time-out. Cancelling it loses nothing.
 

@@ -54,11 +54,16 @@ class ResultClient:
         """The newest acknowledgement that the appliance has confirmed in this client's life."""
         return self._feed.stream.acknowledged
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the appliance refuses this consumer's acknowledgements; they are repeated meanwhile. None: it doesn't."""
+        return self._feed.stream.refusal
+
     def receive(self, timeout_s: float | None = None) -> StreamItem | None:
         """Wait for the next item: a result, or what became of results that won't come. None after the time-out.
 
         Raises:
-            PublishError: The appliance refuses this consumer, or its journal was set back to an older copy.
+            PublishError: The appliance goes on refusing to give results, or its journal was set back to an older copy.
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while (item := self._feed.next_item()) is None:
@@ -75,10 +80,10 @@ class ResultClient:
             yield item
 
     def ack(self, item: StreamItem | Cursor) -> None:
-        """Acknowledge an item, and with it all before it: after your own commit. Doesn't wait; is repeated until noted.
+        """Acknowledge an item, and with it all before it: after your own commit. Doesn't wait; repeated until noted.
 
         Raises:
-            PublishError: An earlier one was refused.
+            PublishError: As `receive`.
         """
         self._feed.acknowledge(item if isinstance(item, Cursor) else item.cursor)
 

@@ -1,6 +1,7 @@
 """The sockets under a `ResultStream`, without waiting: what the sync and the async client share."""
 
 import json
+import logging
 import time
 from collections.abc import Callable
 
@@ -12,10 +13,14 @@ from appliance.wire import result_lane
 from appliance.wire.replay import Acked, Answer, BadEpoch, Gone, JournalHead, Refused, Rows
 from appliance.wire.replay_questions import ReplayQuestions
 
+log = logging.getLogger(__name__)
+
 ANSWER_TIMEOUT_S = 1.0
 """A question without an answer is asked again over a new connection: the recorder was killed, stopped or replaced."""
 SILENCE_S = 3.0
 """Heartbeats come each second; without them, what the lane should have brought is looked for in the journal."""
+REFUSED_PAUSE_S = 1.0
+"""What was refused is asked for again after so long."""
 _BATCH = 100
 
 
@@ -48,7 +53,8 @@ class ResultFeed:
         except BaseException:
             self._lane.close()
             raise
-        self._heard_at = self._asked_at = monotonic()
+        self._heard_at = self._asked_at = self._ask_from = monotonic()
+        self._acknowledge_again_at: float | None = None
         self.damaged = 0
         """Messages on the lane that could not be read."""
 
@@ -84,24 +90,33 @@ class ResultFeed:
 
     def converse(self) -> bool:
         """Go on with replay and acknowledgements alone; as `advance`."""
-        has_answer = (answer := self._replay.answer()) is not None
+        answer = self._replay.answer()
+        now = self._monotonic()
         if answer is not None:
-            self._take(answer)
-        elif self.stream.is_asking and self._monotonic() - self._asked_at > ANSWER_TIMEOUT_S:
+            self._take(answer, now)
+        elif self.stream.is_asking and now - self._asked_at > ANSWER_TIMEOUT_S:
             self._replay.forget()
             self.stream.request_lost()
-        request = self.stream.request()
+        if self._acknowledge_again_at is not None and now >= self._acknowledge_again_at:
+            self._acknowledge_again_at = None
+            self.stream.acknowledge_again()
+        request = self.stream.request() if now >= self._ask_from else None
         if request is not None:
-            self._asked_at = self._monotonic()
+            self._asked_at = now
             self._ask(request)
-        return has_answer or request is not None
+        return answer is not None or request is not None
 
     def sleep_s(self) -> float:
         """How long one may sleep until something must be looked at, whatever the sockets do."""
+        now = self._monotonic()
         wake_at = self._heard_at + SILENCE_S
         if self.stream.is_asking:
             wake_at = min(wake_at, self._asked_at + ANSWER_TIMEOUT_S)
-        return max(wake_at - self._monotonic(), 0.0) + 0.001
+        if self._acknowledge_again_at is not None:
+            wake_at = min(wake_at, self._acknowledge_again_at)
+        if now < self._ask_from:
+            wake_at = min(wake_at, self._ask_from)
+        return max(wake_at - now, 0.0) + 0.001
 
     def close(self) -> None:
         """Hang up."""
@@ -140,7 +155,7 @@ class ResultFeed:
             case AskPositions():
                 self._replay.head()
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, answer: Answer, now: float) -> None:
         match answer:
             case Rows():
                 self.stream.rows(answer.epoch, answer.head_seq, answer.rows)
@@ -153,7 +168,17 @@ class ResultFeed:
             case JournalHead():
                 self.stream.positions(answer.epoch, answer.oldest_seq)
             case Refused():
-                self.stream.refused(answer.text)
+                self._take_refusal(answer.text, now)
+
+    def _take_refusal(self, text: str, now: float) -> None:
+        known = self.stream.refusal
+        if not self.stream.refused(text):
+            self._ask_from = now + REFUSED_PAUSE_S
+            log.warning("replay refused, will be tried again: %s", text)
+            return
+        self._acknowledge_again_at = now + REFUSED_PAUSE_S
+        if text != known:
+            log.warning("acknowledgement as %s refused, will be tried again: %s", self._consumer, text)
 
     def _is_wanted(self, result: Result) -> bool:
         """Tell by the record: replay gives no topics."""

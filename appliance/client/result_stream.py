@@ -20,6 +20,8 @@ from appliance.errors import PublishError
 
 PAGE_ROWS = 500
 """Most results a replay answer holds; so many are asked for at once."""
+MOST_REFUSALS = 5
+"""Refusals in a row of what is asked for; then it is an error. A recorder with a failing disk ends long before."""
 HOLD_ROWS = 1_000
 """Results that arrive so far ahead of their turn are kept; those farther ahead come by replay again."""
 
@@ -64,8 +66,12 @@ class ResultStream:
         self._ready: deque[StreamItem] = deque()
         self._under_way: Request | None = None
         self._to_acknowledge: Cursor | None = None
+        self._refused_cursor: Cursor | None = None
+        self._refusals = 0
         self.acknowledged: Cursor | None = None
         """The newest acknowledgement that the journal has confirmed."""
+        self.refusal: str | None = None
+        """Why the last acknowledgement was refused; None once one is confirmed."""
 
     def take(self) -> StreamItem | None:
         """Give the next item, in order; None when there is none yet."""
@@ -97,6 +103,12 @@ class ResultStream:
     def acknowledge(self, cursor: Cursor) -> None:
         """Have an acknowledgement sent; it stands for all before it."""
         self._to_acknowledge = cursor
+        self._refused_cursor = None
+
+    def acknowledge_again(self) -> None:
+        """Have a refused acknowledgement sent again: the recorder's disk may have room by now."""
+        if self._refused_cursor is not None:
+            self.acknowledge(self._refused_cursor)
 
     @property
     def is_acknowledging(self) -> bool:
@@ -184,7 +196,7 @@ class ResultStream:
             if self._must_look:
                 self._ready.append(JournalRecreated(Cursor(asked.epoch, self._last), epoch))
                 self._held.clear()
-                self._to_acknowledge = None  # numbers of a journal that is no more
+                self._to_acknowledge = self._refused_cursor = None  # numbers of a journal that is no more
                 self._epoch, self._last = epoch, 0
             self._known_head = self._last
 
@@ -192,20 +204,31 @@ class ResultStream:
         """Take the answer that the acknowledgement is noted, durably."""
         asked = self._answered()
         if isinstance(asked, Acknowledge):
-            self.acknowledged = asked.cursor
+            self.acknowledged, self.refusal = asked.cursor, None
 
-    def refused(self, text: str) -> None:
-        """Take the answer that a request is not granted.
+    def refused(self, text: str) -> bool:
+        """Take the answer that a request is not granted now; results go on without their acknowledgement.
+
+        Returns:
+            Whether it was an acknowledgement.
 
         Raises:
-            PublishError: Always; it can't be granted later either.
+            PublishError: What was asked for is refused again and again.
         """
-        asked = self._answered()
-        raise PublishError(f"the appliance refuses {asked}: {text}")
+        asked, self._under_way = self._under_way, None
+        if isinstance(asked, Acknowledge):
+            self.refusal = text
+            self._refused_cursor = asked.cursor
+            return True
+        self._refusals += 1
+        if self._refusals >= MOST_REFUSALS:
+            raise PublishError(f"the appliance refuses {asked}, {self._refusals} times in a row: {text}")
+        return False
 
     # -- inside
 
     def _answered(self) -> Request | None:
+        self._refusals = 0
         request, self._under_way = self._under_way, None
         return request
 

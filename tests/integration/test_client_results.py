@@ -117,13 +117,18 @@ def test_an_acknowledgement_reaches_the_journal_even_when_the_client_closes_at_o
     assert client.acknowledged == Cursor("e1", 3)
 
 
-def test_a_refused_acknowledgement_is_an_error(stand: ServedStand) -> None:
+def test_a_refused_acknowledgement_is_tried_again_while_results_go_on(stand: ServedStand) -> None:
     stand.publish(1)
     with client_of(stand) as client:
         items(client, 1)
-        client.ack(Cursor("e1", 99))
-        with pytest.raises(PublishError, match="the journal ends at 1"):
-            client.receive(PATIENCE_S)
+        client.ack(Cursor("e1", 3))
+        assert client.receive(0.1) is None
+        assert client.refusal == "ACK 3: the journal ends at 1"
+        stand.publish(2)
+        items(client, 2)
+        assert client.receive(1.2) is None
+        assert client.refusal is None
+        assert client.acknowledged == Cursor("e1", 3)
 
 
 def test_a_recorder_that_does_not_answer_for_a_while_only_delays(stand: ServedStand) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from appliance.client.items import Cursor, JournalRecreated, RangeLost, Result, StreamItem
-from appliance.client.result_stream import HOLD_ROWS, Acknowledge, AskPositions, AskRows, ResultStream
+from appliance.client.result_stream import HOLD_ROWS, MOST_REFUSALS, Acknowledge, AskPositions, AskRows, ResultStream
 from appliance.errors import PublishError
 
 
@@ -200,12 +200,31 @@ def test_an_acknowledgement_to_a_journal_made_anew_makes_the_stream_look() -> No
     assert taken(stream) == [JournalRecreated(Cursor("e", 3), "new")]
 
 
-def test_a_refusal_is_an_error_that_says_what_was_asked() -> None:
+def test_a_refused_acknowledgement_waits_while_results_go_on() -> None:
     stream = caught_up()
     stream.acknowledge(Cursor("e", 3))
     stream.request()
-    with pytest.raises(PublishError, match=r"refuses .*seq=3.*: not your name"):
-        stream.refused("not your name")
+    assert stream.refused("disk full")
+    assert stream.refusal == "disk full"
+    assert stream.request() is None
+    stream.live("e", *row(4))
+    assert seqs(taken(stream)) == [4]
+    stream.acknowledge_again()
+    assert stream.request() == Acknowledge(Cursor("e", 3))
+    stream.confirmed()
+    assert stream.refusal is None
+    stream.acknowledge_again()
+    assert stream.request() is None
+
+
+def test_rows_that_are_refused_again_and_again_are_an_error_that_says_what_was_asked() -> None:
+    stream = ResultStream(Cursor("e", 3))
+    for _ in range(MOST_REFUSALS - 1):
+        stream.request()
+        assert not stream.refused("can't be read")
+    stream.request()
+    with pytest.raises(PublishError, match=r"refuses .*first_seq=4.*, 5 times in a row: can't be read"):
+        stream.refused("can't be read")
 
 
 def test_a_lost_request_is_made_again() -> None:
