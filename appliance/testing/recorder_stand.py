@@ -1,4 +1,4 @@
-"""A real recorder process between a scripted grabber and publisher, followed on its result lane and asked for replay."""
+"""A real recorder process between a scripted grabber and publisher, followed on its result lane and by replay."""
 
 import json
 import os
@@ -132,7 +132,7 @@ class RecorderStand:
         is_spooled: bool = True,
         is_decided: bool = True,
     ) -> int:
-        """Take one part through exposure, announcement, offer, decision and spool, or up to where it says; gives its id."""
+        """Take one part through exposure, offer, decision and spool, or as far as it says; gives its trigger id."""
         number = self._grabber.next_trigger_id
         now_ns = time.monotonic_ns()
         trigger = Trigger(
@@ -144,9 +144,7 @@ class RecorderStand:
         inspection, self.next_inspection = self.next_inspection, self.next_inspection + 1
         reason = Reason.LATE if verdict is VerdictWord.UNKNOWN else Reason.NONE
         deadline_ns = now_ns + 200 * NS_PER_MS
-        self._publisher.decide(
-            Decision(number, inspection, inspection, verdict, reason, True, now_ns, deadline_ns)  # noqa: FBT003
-        )
+        self._publisher.decide(Decision(number, inspection, inspection, verdict, reason, True, now_ns, deadline_ns))
         outcome = Outcome(
             line="line1",
             station="tabs",

@@ -1,4 +1,4 @@
-"""The whole appliance under its supervisor, with a simulated camera, followed on its verdict lane by a test."""
+"""The whole appliance under its supervisor, with a simulated camera, followed on its two lanes by a test."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from appliance.capture.simcam.control import SimcamControl
 from appliance.capture.simulator import simulator_dir, state_path
 from appliance.config import load
 from appliance.tally import TallyCounts, count
+from appliance.wire.result_lane import Result, ResultSubscriber
 from appliance.wire.verdict_lane import VerdictSubscriber
 
 PATIENCE_S = 30.0
@@ -33,6 +34,14 @@ state_dir = "{folder}/state"
 
 [delivery]
 verdict_endpoint = "ipc://{folder}/verdicts"
+control_endpoint = "ipc://{folder}/control"
+
+[recorder]
+result_endpoint = "ipc://{folder}/results"
+replay_endpoint = "ipc://{folder}/replay"
+warn_free_mb = 3
+evict_free_mb = 2
+stop_free_mb = 1
 
 [[cameras]]
 name = "cam0"
@@ -53,7 +62,7 @@ TriggerSource = "Line0"
 
 
 class WholeAppliance:
-    """Starts it, follows it, hurts it. `verdicts` holds everything that came on the wire, in order."""
+    """Starts it, follows it, hurts it. `verdicts` and `results` hold all that came on the wire, each in order."""
 
     def __init__(self, folder: Path, *, line_hz: float = 12.0) -> None:
         self.config_path = folder / "appliance.toml"
@@ -61,7 +70,9 @@ class WholeAppliance:
         self.config = load(self.config_path)
         self.lines: list[str] = []
         self.verdicts: list[dict[str, Any]] = []
+        self.results: list[dict[str, Any]] = []
         self.lane = VerdictSubscriber(self.config.delivery.verdict_endpoint)
+        self.result_lane = ResultSubscriber(self.config.recorder.result_endpoint)
         self.supervisor = Supervisor(
             process_table(self.config, self.config_path, os.getpid()),
             self.config.runtime_dir,
@@ -81,6 +92,7 @@ class WholeAppliance:
         self.supervisor.close()
         self.drain()
         self.lane.close()
+        self.result_lane.close()
 
     def follow(self, until: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
         """Supervise and listen until something is true.
@@ -103,6 +115,9 @@ class WholeAppliance:
         received = self.lane.receive(timeout_s)
         if received is not None:
             self.verdicts.append(json.loads(received[1]))
+        while (message := self.result_lane.receive(0)) is not None:
+            if isinstance(message, Result):
+                self.results.append(json.loads(message.body))
         return received is not None
 
     def last_verdict(self) -> str | None:

@@ -35,7 +35,15 @@ def config(tmp_path: Path) -> Path:
     text = text.replace('images = "deeppcb"', f'images = "{ROOT}/examples/deeppcb"')
     own = f'runtime_dir = "{tmp_path}/run"\nstate_dir = "{tmp_path}/state"\n'
     path = tmp_path / "appliance.toml"
-    path.write_text(own + text + f'\n[delivery]\nverdict_endpoint = "tcp://127.0.0.1:{free_port()}"\n')
+    lanes = f"""
+[delivery]
+verdict_endpoint = "tcp://127.0.0.1:{free_port()}"
+control_endpoint = "ipc://{tmp_path}/control"
+[recorder]
+result_endpoint = "ipc://{tmp_path}/results"
+replay_endpoint = "ipc://{tmp_path}/replay"
+"""
+    path.write_text(own + text + lanes)
     return path
 
 

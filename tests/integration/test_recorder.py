@@ -1,6 +1,5 @@
 """A real recorder process between a scripted publisher and a consumer."""
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 

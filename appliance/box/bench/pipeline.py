@@ -187,11 +187,17 @@ def _free_running(config: ApplianceConfig, folder: Path, rate_hz: float) -> Appl
     }
     features.pop("TriggerSource", None)
     camera = first.model_copy(update={"source": source.model_copy(update={"features": features})})
-    delivery = config.delivery.model_copy(update={"verdict_endpoint": f"ipc://{folder}/verdicts"})
+    delivery = config.delivery.model_copy(
+        update={"verdict_endpoint": f"ipc://{folder}/verdicts", "control_endpoint": f"ipc://{folder}/control"}
+    )
+    recorder = config.recorder.model_copy(
+        update={"result_endpoint": f"ipc://{folder}/results", "replay_endpoint": f"ipc://{folder}/replay"}
+    )
     return config.model_copy(
         update={
             "cameras": (camera,),
             "delivery": delivery,
+            "recorder": recorder,
             "recipe": folder / "recipe.toml",
             "runtime_dir": folder / "run",
             "state_dir": folder / "state",
