@@ -5,20 +5,42 @@
 A verdict is given as soon as all views are answered, and at `deadline - send_margin` at the latest. Deciding is one
 write that also says whether a message follows; the message follows once, or never (killed in between): absence means
 reject. What a killed publisher left open is decided by its successor; past its deadline nothing is sent.
+
+A part of several views has one write per trigger. The first of them is its decision: a successor that finds it writes
+the others the same, and sends nothing. A view that is announced after its part was decided gets the part's state too.
 """
 
 import heapq
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from appliance.clock import NS_PER_MS
-from appliance.delivery.inspection import Inspection
-from appliance.messages import Finding, Reason, Trigger, VerdictWord, View
+from appliance.delivery.assembly import Assembler, PartPlan, opening
+from appliance.delivery.inspection import Ending, Inspection
+from appliance.delivery.parts import Announcement
+from appliance.messages import Finding, Reason, Trigger, VerdictWord
 from appliance.tally import AnnouncedReader, DecidedWriter, Decision, IdBlock, ledger_epoch
 
 log = logging.getLogger(__name__)
+
+_RECALLED = 1024
+"""Decisions looked at for parts whose views a predecessor had not decided all."""
+
+
+class PartRules(Protocol):
+    """What the ledger asks about each trigger, in the order of their reading."""
+
+    def see(self, camera: str, trigger: Trigger) -> None:
+        """A trigger that isn't decided was read, for the first time in this process."""
+
+    def plan(self, camera: str, trigger: Trigger) -> PartPlan:
+        """The plan of a part whose first trigger this is."""
+
+    def claim(self, camera: str, trigger: Trigger, inspection_id: int) -> Announcement | None:
+        """The part announced for a trigger."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +89,25 @@ class _CameraBook:
     def reread(self, trigger_id: int) -> Trigger | None:
         return self._announced.read(trigger_id)
 
+    def last_trigger(self) -> Trigger | None:
+        """The trigger announced last, decided or not."""
+        last_id = self._announced.last_id()
+        return self._announced.read(last_id) if last_id is not None else None
+
+    def has_passed(self, trigger_id: int) -> bool:
+        """Whether an id was read, or will never come."""
+        return self.decided is not None and trigger_id < self._next_id
+
+    def recent_decisions(self) -> Iterator[tuple[Trigger, Decision]]:
+        """Yield the newest decided triggers, in order."""
+        last_id = self._announced.last_id() if self.decided is not None else None
+        if self.decided is None or last_id is None:
+            return
+        for trigger_id in range(max(last_id - _RECALLED, 0) + 1, last_id + 1):
+            trigger, decision = self._announced.read(trigger_id), self.decided.read(trigger_id)
+            if trigger is not None and decision is not None:
+                yield trigger, decision
+
     def close(self) -> None:
         self._announced.close()
         if self.decided is not None:
@@ -76,29 +117,29 @@ class _CameraBook:
 class Ledger:
     """Open inspections of all cameras, and the pens that close them. Single-threaded.
 
-    Args:
-        deadline_ms: From exposure to the moment after which a verdict is worthless (the recipe's).
-        send_margin_ms: How long before the deadline a verdict is given at the latest.
+    Attributes:
+        late_findings: Findings that came after their verdict.
+        late_views: Triggers that were decided as their part had been, because they came after its verdict.
     Raises:
         TallyError: Files foreign, or directories not writable.
     """
 
-    def __init__(
-        self, runtime_dir: Path, state_dir: Path, cameras: Sequence[str], *, deadline_ms: float, send_margin_ms: float
-    ) -> None:
+    def __init__(self, runtime_dir: Path, state_dir: Path, cameras: Sequence[str], rules: PartRules) -> None:
         self.epoch = ledger_epoch(state_dir)
-        self._deadline_ns = int(deadline_ms * NS_PER_MS)
-        self._margin_ns = int(send_margin_ms * NS_PER_MS)
+        self._rules = rules
         self._books = {camera: _CameraBook(runtime_dir, camera, self.epoch) for camera in cameras}
         self._open: dict[tuple[str, int], Inspection] = {}
         self._deadlines: list[tuple[int, int, Inspection]] = []
         self._ripe: dict[int, Inspection] = {}
+        self._parts = Assembler[Inspection]()
         self._inspection_ids = _Counter(IdBlock(state_dir, "inspection"))
         self._verdict_seqs = _Counter(IdBlock(state_dir, "verdict"))
         self._recall_ids()
+        self._recall_parts()
         for counter in (self._inspection_ids, self._verdict_seqs):
             counter.prepare()
         self.late_findings = 0
+        self.late_views = 0
 
     # -- what comes in
 
@@ -107,10 +148,18 @@ class Ledger:
         self._books[camera].reopen()
 
     def take_announced(self) -> None:
-        """Open an inspection for every newly announced trigger."""
-        for camera, book in self._books.items():
-            for trigger in book.new_triggers():
+        """Give every newly announced trigger its place in an inspection, across cameras in order of exposure."""
+        readers = [_named(camera, book) for camera, book in self._books.items()]
+        in_order = readers[0] if len(readers) == 1 else heapq.merge(*readers, key=lambda one: one[1].exposed_ns)
+        for camera, trigger in in_order:
+            self._rules.see(camera, trigger)
+            found = self._parts.find(camera, trigger.exposed_ns) if self._parts else None
+            if found is None:
                 self._open_inspection(camera, trigger)
+            elif found[0].ending is None:
+                self._join(found[0], camera, trigger, found[1])
+            else:
+                self._follow(found[0], found[0].ending, camera, trigger, found[1])
 
     def amend(self, camera: str, trigger_id: int) -> None:
         """Read an announced trigger again: its grabber has learned why no finding will come."""
@@ -140,6 +189,36 @@ class Ledger:
             if of_camera == camera:
                 inspection.orphans.add((camera, trigger_id))
 
+    def last_trigger(self, camera: str) -> Trigger | None:
+        """The trigger of a camera that was announced last; reads the whole file: for the start."""
+        return self._books[camera].last_trigger()
+
+    def place(self, camera: str, trigger_id: int) -> Inspection | Decision | None:
+        """Where a trigger is: open, decided (None also when too long ago), or not announced yet."""
+        inspection = self._open.get((camera, trigger_id))
+        if inspection is not None:
+            return inspection
+        pen = self._books[camera].decided
+        return pen.read(trigger_id) if pen is not None else None
+
+    def has_passed(self, camera: str, trigger_id: int) -> bool:
+        """Whether a trigger was read already, or will never come."""
+        return self._books[camera].has_passed(trigger_id)
+
+    @property
+    def cameras(self) -> list[str]:
+        """Names of all cameras."""
+        return list(self._books)
+
+    def has_camera(self, camera: str) -> bool:
+        """Whether a camera of this name is configured."""
+        return camera in self._books
+
+    @property
+    def has_open(self) -> bool:
+        """Whether any trigger waits for its verdict."""
+        return bool(self._open)
+
     # -- what goes out
 
     def open_inspections(self) -> list[Inspection]:
@@ -149,8 +228,11 @@ class Ledger:
     def due(self, now_ns: int) -> list[Inspection]:
         """Take the inspections that must be decided now: fully answered, or at the end of their time."""
         while self._deadlines and self._deadlines[0][0] <= now_ns:
-            _, number, inspection = heapq.heappop(self._deadlines)
-            self._ripe[number] = inspection
+            woken_ns, number, inspection = heapq.heappop(self._deadlines)
+            if woken_ns < inspection.speak_at_ns and self._is_open(inspection):
+                self._give_up_missing(inspection)
+            else:
+                self._ripe[number] = inspection
         ripe, self._ripe = self._ripe, {}
         return [each for each in ripe.values() if self._is_open(each)]
 
@@ -160,29 +242,24 @@ class Ledger:
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
-    def decide(self, inspection: Inspection, silent_because: Reason, now_ns: int) -> Verdict:
-        """Close an inspection: one write per view, final. Send the verdict if, and only if, it says so."""
+    def decide(
+        self, inspection: Inspection, silent_because: Reason, now_ns: int, *, overruled_by: Reason | None = None
+    ) -> Verdict:
+        """Close an inspection: one write per trigger, final. Send the verdict if, and only if, it says so.
+
+        Args:
+            silent_because: Reason of a view that has no answer.
+            overruled_by: Makes the verdict UNKNOWN for this reason, whatever was found.
+        """
         verdict, reason = inspection.verdict(silent_because)
-        sequence = self._verdict_seqs.take()
-        is_sent = now_ns < inspection.deadline_ns
-        for view in inspection.views:
-            trigger_id = view.trigger.trigger_id
-            del self._open[view.camera, trigger_id]
-            decided = self._books[view.camera].decided
-            assert decided is not None, "an open trigger was read from a book that has a pen"
-            decided.decide(
-                Decision(
-                    trigger_id,
-                    inspection.inspection_id,
-                    sequence,
-                    verdict,
-                    reason,
-                    is_sent,
-                    now_ns,
-                    inspection.deadline_ns,
-                )
-            )
-        return Verdict(inspection, sequence, verdict, reason, is_sent, now_ns)
+        if overruled_by is not None:
+            verdict, reason = VerdictWord.UNKNOWN, overruled_by
+        ending = Ending(self._verdict_seqs.take(), verdict, reason, is_sent=now_ns < inspection.deadline_ns)
+        inspection.ending = ending
+        for camera, trigger, number in inspection.triggers():
+            del self._open[camera, trigger.trigger_id]
+            self._write(inspection, ending, camera, trigger.trigger_id, exposure=number, now_ns=now_ns)
+        return Verdict(inspection, ending.verdict_seq, verdict, reason, ending.is_sent, now_ns)
 
     @property
     def verdict_seq(self) -> int:
@@ -203,20 +280,64 @@ class Ledger:
     # -- inside
 
     def _open_inspection(self, camera: str, trigger: Trigger) -> None:
-        deadline_ns = trigger.exposed_ns + self._deadline_ns
-        number = self._inspection_ids.take()
-        inspection = Inspection(number, deadline_ns, deadline_ns - self._margin_ns, [View(camera, trigger)])
+        plan = self._rules.plan(camera, trigger)
+        first = opening(plan, camera, trigger.exposed_ns)
+        inspection = Inspection(self._inspection_ids.take(), plan, first.part_ns)
+        if first.exposure is not None:
+            self._parts.forget(trigger.exposed_ns)
+            self._parts.add(inspection)
+        self._wake(inspection, inspection.complete_at_ns)
+        self._join(inspection, camera, trigger, first.exposure)
+
+    def _join(self, inspection: Inspection, camera: str, trigger: Trigger, exposure: int | None) -> None:
         self._open[camera, trigger.trigger_id] = inspection
-        heapq.heappush(self._deadlines, (inspection.speak_at_ns, number, inspection))
+        inspection.add(camera, trigger, exposure)
+        announcement = self._rules.claim(camera, trigger, inspection.inspection_id)
+        inspection.announcement = inspection.announcement or announcement
         self._look_at(inspection)
+
+    def _follow(self, inspection: Inspection, ending: Ending, camera: str, trigger: Trigger, exposure: int) -> None:
+        """A view that comes after its part's verdict ends as the part did; nothing is sent."""
+        inspection.taken.add(exposure)
+        self.late_views += 1
+        now_ns = time.monotonic_ns()
+        self._write(inspection, ending, camera, trigger.trigger_id, exposure=exposure, now_ns=now_ns)
+
+    def _write(
+        self, inspection: Inspection, ending: Ending, camera: str, trigger_id: int, *, exposure: int | None, now_ns: int
+    ) -> None:
+        decided = self._books[camera].decided
+        assert decided is not None, "an open trigger was read from a book that has a pen"
+        decided.decide(
+            Decision(
+                trigger_id=trigger_id,
+                inspection_id=inspection.inspection_id,
+                verdict_seq=ending.verdict_seq,
+                verdict=ending.verdict,
+                reason=ending.reason,
+                is_sent=ending.is_sent,
+                decided_ns=now_ns,
+                deadline_ns=inspection.deadline_ns,
+                part_ns=inspection.part_ns if exposure is not None else 0,
+                exposure=exposure or 0,
+            )
+        )
+
+    def _give_up_missing(self, inspection: Inspection) -> None:
+        """The part had to be complete by now; what views it has may still be answered."""
+        inspection.is_given_up = bool(inspection.missing_views)
+        self._wake(inspection, inspection.speak_at_ns)
+        self._look_at(inspection)
+
+    def _wake(self, inspection: Inspection, at_ns: int) -> None:
+        heapq.heappush(self._deadlines, (at_ns, inspection.inspection_id, inspection))
 
     def _look_at(self, inspection: Inspection) -> None:
         if inspection.is_complete:
             self._ripe[inspection.inspection_id] = inspection
 
     def _is_open(self, inspection: Inspection) -> bool:
-        first = inspection.views[0]
-        return self._open.get((first.camera, first.trigger.trigger_id)) is inspection
+        return inspection.ending is None
 
     def _recall_ids(self) -> None:
         """Go on after the ids of a predecessor of this boot; without complete files, at the reserved limit."""
@@ -225,6 +346,25 @@ class Ledger:
             highest = [pen.highest_ids() for pen in pens if pen is not None]
             self._inspection_ids.next = max(inspection for inspection, _ in highest) + 1
             self._verdict_seqs.next = max(sequence for _, sequence in highest) + 1
+
+    def _recall_parts(self) -> None:
+        """Learn the parts of several views that a predecessor decided, or was deciding when it was killed."""
+        known: dict[int, Inspection] = {}
+        for camera, book in self._books.items():
+            for trigger, decision in book.recent_decisions():
+                plan = self._rules.plan(camera, trigger) if decision.part_ns else None
+                if plan is None or decision.exposure >= len(plan.exposures):
+                    continue
+                number = decision.inspection_id
+                if number not in known:
+                    ending = Ending(decision.verdict_seq, decision.verdict, decision.reason, decision.is_sent)
+                    known[number] = Inspection(number, plan, decision.part_ns, ending=ending)
+                    self._parts.add(known[number])
+                known[number].taken.add(decision.exposure)
+
+
+def _named(camera: str, book: _CameraBook) -> Iterator[tuple[str, Trigger]]:
+    return ((camera, trigger) for trigger in book.new_triggers())
 
 
 class _Counter:

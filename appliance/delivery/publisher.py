@@ -5,40 +5,42 @@ recorder needs is appended to the spool after the verdict has gone out.
 """
 
 import contextlib
+import functools
 import gc
 import json
 import logging
 import selectors
 import socket
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from appliance import seqpacket
-from appliance.clock import NS_PER_MS, NS_PER_S, rfc3339
-from appliance.config import ApplianceConfig, load_recipe, recipe_reference
-from appliance.counters import LatencyWindow, RateMeter
+from appliance.clock import NS_PER_S
+from appliance.config import ApplianceConfig
+from appliance.delivery.control_desk import ControlDesk
+from appliance.delivery.inspection import Inspection
 from appliance.delivery.ledger import Ledger, Verdict
-from appliance.messages import (
-    Finding,
-    Outcome,
-    Reason,
-    TriggerFlag,
-    encode,
-    inspection_record,
-    late_finding_record,
-    verdict_message,
-    verdict_topic,
-)
+from appliance.delivery.line_report import LineReport
+from appliance.delivery.line_rules import LineRules
+from appliance.delivery.line_state import LineState
+from appliance.delivery.notes import NoteFile
+from appliance.delivery.recipes import RecipeBook, load_recipes
+from appliance.delivery.speaker import Speaker
+from appliance.messages import Finding, Reason, TriggerFlag
 from appliance.stage import Stage
-from appliance.tally import SpoolWriter
-from appliance.wire.publisher_link import publisher_socket
+from appliance.tally import SpoolWriter, ledger_epoch
+from appliance.wire.control_lane import ControlServer
+from appliance.wire.keys import KeyStore
+from appliance.wire.publisher_link import decode_recipes, encode_recipes, is_recipes, publisher_socket
 from appliance.wire.verdict_lane import VerdictPublisher
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.02
 """Longest sleep: a wake-up that was lost costs so much, no more."""
+_REQUESTS_A_STEP = 16
 STOPPING_FLUSH_S = 1.0
 """How long a stopping publisher waits for peers to hang up before it gives what is open UNKNOWN."""
 
@@ -67,63 +69,87 @@ def run_publisher(config: ApplianceConfig, stage: Stage) -> None:
 
 @dataclass
 class _Peer:
+    """A process on the other end of our socket.
+
+    Attributes:
+        told, loaded: Of an inspector, by sha256: recipes it was asked to judge by, and those it says it does.
+    """
+
     socket: socket.socket
     role: str | None = None
     camera: str = ""
-
-
-@dataclass
-class _CameraMeters:
-    latency_ms: LatencyWindow = field(default_factory=LatencyWindow)
-    rate: RateMeter = field(default_factory=RateMeter)
-    unsent: int = 0
+    recipe_sha256: str = ""
+    told: tuple[str, ...] = ()
+    loaded: frozenset[str] = field(default_factory=frozenset)
 
 
 class Publisher:
     """Ledger, sockets and clock in one loop; `step` is one iteration."""
 
     def __init__(self, config: ApplianceConfig) -> None:
-        recipe = load_recipe(config.recipe)
-        self._line, self._station = config.line, config.station
-        self._endpoint = config.delivery.verdict_endpoint
-        self._recipe = recipe_reference(config.recipe, recipe)
-        cameras = [camera.name for camera in config.cameras]
-        self._lane = VerdictPublisher(self._endpoint)
-        try:
-            self._ledger = Ledger(
-                config.runtime_dir,
-                config.state_dir,
-                cameras,
-                deadline_ms=recipe.deadline_ms,
-                send_margin_ms=min(config.delivery.send_margin_ms, recipe.deadline_ms / 2),
+        shelf = load_recipes(config)
+        self._cameras = [camera.name for camera in config.cameras]
+        keys = KeyStore(config.effective_keys_dir)
+        self._open = contextlib.ExitStack()
+        with contextlib.ExitStack() as opened:
+            self._lane = VerdictPublisher(config.delivery.verdict_endpoint, keys)
+            opened.callback(self._lane.close)
+            self._control = ControlServer(config.delivery.control_endpoint, keys)
+            opened.callback(self._control.close)
+            notes = NoteFile(config.runtime_dir, ledger_epoch(config.state_dir))
+            opened.callback(notes.close)
+            self._rules = LineRules(
+                notes,
+                RecipeBook(shelf),
+                count_camera=self._cameras[0],
+                count_tolerance_ms=config.delivery.count_tolerance_ms,
             )
+            self._ledger = Ledger(config.runtime_dir, config.state_dir, self._cameras, self._rules)
+            opened.callback(self._ledger.close)
             self._spool = SpoolWriter(config.runtime_dir, config.delivery.spool_max_mb << 20)
+            opened.callback(self._spool.close)
             self._socket_path = publisher_socket(config.runtime_dir)
             self._server = seqpacket.listen(self._socket_path)
-        except BaseException:
-            self._lane.close()
-            raise
+            opened.callback(self._leave_socket)
+            self._open = opened.pop_all()
+        self._speaker = Speaker(config, self._ledger.epoch, self._lane, self._spool)
+        self._line = LineState()
+        self._report = LineReport(
+            config, self._lane, ledger=self._ledger, rules=self._rules, line=self._line, speaker=self._speaker
+        )
+        self._desk = ControlDesk(self._ledger, self._rules, self._line, self._report.message)
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._server, selectors.EVENT_READ)
+        for each in (self._server, self._control, self._lane):
+            self._selector.register(each, selectors.EVENT_READ)
         self._peers: dict[int, _Peer] = {}
-        self._meters = {camera: _CameraMeters() for camera in cameras}
         self._model: dict[str, str] | None = None
-        self._has_spooled = False
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Go on where a predecessor stopped."""
+        last = self._ledger.last_trigger(self._rules.count_camera)
+        if last is not None:
+            self._rules.count.see(last.trigger_id, last.exposed_ns)
+        self._ledger.take_announced()
+        self._desk.drop_passed()
+        self._rules.compact()
+        self._line.stop_requested = self._rules.stop_requested
+        self._look_around()
 
     def step(self, timeout_s: float) -> None:
         """Wait for a message or the next deadline, take everything in, decide and send what is due."""
-        deadline_ns = self._ledger.next_deadline_ns()
-        if deadline_ns is not None:
-            timeout_s = min(timeout_s, max(deadline_ns - time.monotonic_ns(), 0) / NS_PER_S)
         findings: list[Finding] = []
         gone: list[_Peer] = []
-        for key, _ in self._selector.select(timeout_s):
+        for key, _ in self._selector.select(self._sleep_s(timeout_s)):
             if key.fileobj is self._server:
                 self._accept()
-            else:
+            elif key.fd in self._peers:
                 self._listen_to(self._peers[key.fd], findings, gone)
         # A finding may arrive before we have read its trigger: files first.
+        seen = self._rules.triggers_seen
         self._ledger.take_announced()
+        if self._rules.triggers_seen != seen:
+            self._line.trigger_seen()
         late = [finding for finding in findings if not self._ledger.answer(finding)]
         self._speak()
         for peer in gone:
@@ -131,12 +157,22 @@ class Publisher:
         for finding in late:
             self._keep_late(finding)
         self._wake_recorder()
+        self._attend_to_the_line(time.monotonic_ns())
         self._lane.take_subscriptions()
+
+    def _sleep_s(self, longest_s: float) -> float:
+        if self._control.is_waiting or self._lane.is_waiting:
+            return 0.0
+        deadline_ns = self._ledger.next_deadline_ns()
+        if deadline_ns is None:
+            return longest_s
+        return min(longest_s, max(deadline_ns - time.monotonic_ns(), 0) / NS_PER_S)
 
     def finish(self, timeout_s: float) -> None:
         """Let peers that are stopping deliver what they have, then give everything open its verdict."""
+        self._line.hindrances.is_stopping = True
         end_ns = time.monotonic_ns() + int(timeout_s * NS_PER_S)
-        while self._peers and self._ledger.open_inspections() and time.monotonic_ns() < end_ns:
+        while self._peers and self._ledger.has_open and time.monotonic_ns() < end_ns:
             self.step(POLL_S)
         self._ledger.take_announced()
         self._decide_open(Reason.NOT_READY)
@@ -145,15 +181,18 @@ class Publisher:
     def status(self) -> dict[str, Any]:
         """Describe the publisher for the status file."""
         now_ns = time.monotonic_ns()
+        line = self._line.status()
         return {
             "epoch": self._ledger.epoch,
             "verdict_seq": self._ledger.verdict_seq,
-            "endpoint": self._endpoint,
+            "endpoint": self._lane.bound_endpoint,
             "subscriptions": self._lane.subscriptions,
-            "recipe": self._recipe,
+            "recipe": self._rules.recipes.current.reference,
             "model": self._model,
             "late_findings": self._ledger.late_findings,
             "spool_refused": self._spool.refused,
+            "line": {"ready": line.ready, "not_ready_because": line.not_ready_because, "error_id": line.error_id},
+            "control": {"invalid": self._control.invalid, "answered": self._desk.answered},
             "peers": sorted(f"{peer.role}:{peer.camera}".rstrip(":") for peer in self._peers.values() if peer.role),
             "cameras": {
                 camera: {
@@ -162,7 +201,7 @@ class Publisher:
                     "open": self._ledger.open_count(camera),
                     "unsent": meters.unsent,
                 }
-                for camera, meters in self._meters.items()
+                for camera, meters in self._speaker.meters.items()
             },
         }
 
@@ -171,11 +210,11 @@ class Publisher:
         self._selector.close()
         for peer in self._peers.values():
             peer.socket.close()
+        self._open.close()
+
+    def _leave_socket(self) -> None:
         self._server.close()
         self._socket_path.unlink(missing_ok=True)
-        self._spool.close()
-        self._ledger.close()
-        self._lane.close()
 
     # -- peers
 
@@ -191,7 +230,7 @@ class Publisher:
                 if peer.role is None:
                     self._introduce(peer, json.loads(message))
                 elif peer.role == "inspector":
-                    findings.append(Finding.decode(message))
+                    self._hear_inspector(peer, message, findings)
                 elif amended := int.from_bytes(message, "little"):
                     self._ledger.take_announced()
                     self._ledger.amend(peer.camera, amended)
@@ -201,18 +240,37 @@ class Publisher:
             log.warning("%s %s hung up on: %s", peer.role or "peer", peer.camera, error)
             gone.append(peer)
 
+    def _hear_inspector(self, peer: _Peer, message: bytes, findings: list[Finding]) -> None:
+        if is_recipes(message):
+            peer.loaded = frozenset(decode_recipes(message))
+            self._look_around()
+            return
+        finding = Finding.decode(message)
+        if finding.recipe_sha256 is None:  # it says nothing else than at its introduction
+            finding = replace(finding, recipe_sha256=peer.recipe_sha256)
+        findings.append(finding)
+
     def _introduce(self, peer: _Peer, hello: dict[str, Any]) -> None:
         role = hello["role"]
         if role == "grabber":
             peer.camera = hello["camera"]
             self._ledger.reopen(peer.camera)
         elif role == "inspector":
-            if hello["recipe"]["sha256"] != self._recipe["sha256"]:
-                raise ValueError("the inspector's recipe differs from ours: the file was changed; restart both")
+            shelf = self._rules.recipes.shelf
+            for recipe in (hello["recipe"], *hello.get("recipes", ())):
+                ours = shelf.plans.get(recipe.get("name", shelf.main))
+                if ours is None or ours.sha256 != recipe["sha256"]:
+                    raise ValueError("the inspector's recipe differs from ours: the file was changed; restart both")
+                if recipe.get("refusal"):
+                    shelf.refusals[ours.name] = recipe["refusal"]
             self._model = hello["model"]
+            peer.recipe_sha256 = hello["recipe"]["sha256"]
+            peer.loaded = frozenset((peer.recipe_sha256,))
+            peer.told = (peer.recipe_sha256,)
         elif role != "recorder":
             raise ValueError(f"unknown role {role!r}")
         peer.role = role
+        self._look_around()
 
     def _hang_up(self, peer: _Peer) -> None:
         del self._peers[peer.socket.fileno()]
@@ -222,78 +280,95 @@ class Publisher:
             self._ledger.orphan(peer.camera)
         elif peer.role == "inspector":
             self._decide_open(Reason.INSPECTOR_DOWN)
+        self._look_around()
+
+    @property
+    def _inspector(self) -> _Peer | None:
+        """The inspector that came last."""
+        return next((peer for peer in reversed(self._peers.values()) if peer.role == "inspector"), None)
 
     # -- verdicts
 
     def _speak(self) -> None:
-        silent_because = Reason.LATE
-        if not any(peer.role == "inspector" for peer in self._peers.values()):
-            silent_because = Reason.INSPECTOR_DOWN
-        for inspection in self._ledger.due(time.monotonic_ns()):
-            self._send(self._ledger.decide(inspection, silent_because, time.monotonic_ns()))
+        now_ns = time.monotonic_ns()
+        due = self._ledger.due(now_ns)
+        if due:
+            self._decide(due, Reason.LATE if self._inspector is not None else Reason.INSPECTOR_DOWN)
 
     def _decide_open(self, silent_because: Reason) -> None:
-        for inspection in self._ledger.open_inspections():
-            self._send(self._ledger.decide(inspection, silent_because, time.monotonic_ns()))
+        self._decide(self._ledger.open_inspections(), silent_because)
 
-    def _send(self, verdict: Verdict) -> None:
-        inspection = verdict.inspection
-        outcome = Outcome(
-            line=self._line,
-            station=self._station,
-            ledger_epoch=self._ledger.epoch,
-            verdict_seq=verdict.verdict_seq,
-            inspection_id=inspection.inspection_id,
-            views=inspection.views,
-            verdict=verdict.verdict,
-            reason=verdict.reason,
-            model=self._model,
-            recipe=self._recipe,
-            decided_ns=verdict.decided_ns,
-            deadline_ns=inspection.deadline_ns,
+    def _decide(self, inspections: Iterable[Inspection], silent_because: Reason) -> None:
+        for inspection in inspections:
+            overruled_by = Reason.NOT_READY if self._rules.count.mismatch is not None else None
+            verdict = self._ledger.decide(inspection, silent_because, time.monotonic_ns(), overruled_by=overruled_by)
+            was_sent = self._speaker.say(verdict, self._model)
+            self._after(verdict, was_sent=was_sent)
+
+    def _after(self, verdict: Verdict, *, was_sent: bool) -> None:
+        """Tell the line's books of a verdict."""
+        plan, announcement = verdict.inspection.plan, verdict.inspection.announcement
+        if announcement is not None:
+            self._rules.parts.settle(announcement)
+        asks_to_stop = self._line.result_given(
+            verdict.verdict_seq, verdict.verdict, stop_after_rejects=plan.stop_after_rejects, is_sent=was_sent
         )
-        message = verdict_message(outcome)
-        was_sent = verdict.is_sent and self._say(outcome, message)
-        if not was_sent:
-            self._meters[inspection.views[0].camera].unsent += 1
-        self._keep(inspection_record(outcome, message, was_sent=was_sent))
+        if asks_to_stop:
+            self._rules.stop_requested = True
+            self._rules.note({"note": "stop"})
+            log.error("%d rejects in a row: the line should stop, until line.release", self._line.rejects_in_a_row)
 
-    def _say(self, outcome: Outcome, message: dict[str, Any]) -> bool:
-        """Hand a verdict to the wire, unless its time has passed meanwhile; tells whether it went."""
-        encoded = encode(message)
-        now_ns = time.monotonic_ns()
-        if now_ns >= outcome.deadline_ns:  # we were stopped since the decision: silence is safer than a stale OK
-            return False
-        self._lane.send(verdict_topic(self._line, self._station, is_simulated=outcome.is_simulated), encoded)
-        first = outcome.views[0]
-        meters = self._meters[first.camera]
-        meters.latency_ms.add((now_ns - first.trigger.exposed_ns) / NS_PER_MS)
-        meters.rate.add(now_ns)
-        return True
+    # -- the line
 
-    # -- records
+    def _attend_to_the_line(self, now_ns: int) -> None:
+        """Answer requests, compare counts, tell recipes and state: all that no verdict waits for."""
+        for request in self._control.requests(_REQUESTS_A_STEP):
+            self._desk.handle(request.body, now_ns, functools.partial(self._control.reply, request.peer))
+        if self._rules.count.overdue(now_ns) is not None:
+            self._desk.mismatch_found()
+        self._tell_recipes(now_ns)
+        if not self._ledger.has_open:
+            self._line.nothing_open()
+        self._line.hindrances.count_mismatch = self._rules.count.mismatch
+        self._report.tell_when_due(now_ns)
 
-    def _keep(self, record: dict[str, Any]) -> None:
-        self._spool.append(encode(record))
-        self._has_spooled = True
+    def _tell_recipes(self, now_ns: int) -> None:
+        """Let the inspector judge by all recipes that may matter, and let those know who wait for it."""
+        recipes, desk = self._rules.recipes, self._desk
+        if not (recipes.was_changed or desk.wanted_recipes):
+            return
+        inspector = self._inspector
+        if inspector is not None:
+            names = [*(plan.name for plan in recipes.wanted(now_ns)), *desk.wanted_recipes]
+            wanted = tuple(recipes.shelf.plans[name].sha256 for name in dict.fromkeys(names))
+            if wanted != inspector.told:
+                with contextlib.suppress(ConnectionError):  # its end is read in the next step
+                    inspector.told = wanted if seqpacket.send(inspector.socket, encode_recipes(wanted)) else ()
+        loaded = inspector.loaded if inspector is not None else frozenset()
+        desk.loaded({plan.name for plan in recipes.shelf.plans.values() if plan.sha256 in loaded}, now_ns)
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """See who is there, after somebody came, went or spoke of recipes."""
+        present = {peer.camera for peer in self._peers.values() if peer.role == "grabber"}
+        inspector, current = self._inspector, self._rules.recipes.current
+        hindrances = self._line.hindrances
+        hindrances.is_inspector_missing = inspector is None
+        hindrances.missing_cameras = [camera for camera in self._cameras if camera not in present]
+        is_loaded = inspector is None or current.sha256 in inspector.loaded
+        hindrances.unloaded_recipe = None if is_loaded else current.name
+
+    # -- the recorder
 
     def _keep_late(self, finding: Finding) -> None:
         trigger = self._ledger.reread(finding.camera, finding.trigger_id)
-        record = late_finding_record(
-            finding,
-            line=self._line,
-            station=self._station,
-            ledger_epoch=self._ledger.epoch,
-            is_simulated=trigger is not None and TriggerFlag.SIMULATED in trigger.flags,
-            recorded_at=rfc3339(time.time_ns()),
-        )
-        self._keep(record)
+        self._speaker.keep_late(finding, is_simulated=trigger is not None and TriggerFlag.SIMULATED in trigger.flags)
 
     def _wake_recorder(self) -> None:
         """Say that the spool has grown; once for everything since the last call, and lost without harm."""
-        if not self._has_spooled:
+        if not self._speaker.has_spooled:
             return
-        self._has_spooled = False
+        self._speaker.has_spooled = False
         for peer in self._peers.values():
             if peer.role == "recorder":
                 with contextlib.suppress(ConnectionError):  # its end is read in the next step

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+BindingKey = tuple[str, str, int]
 
 
 class StrictModel(BaseModel):
@@ -15,10 +16,11 @@ class StrictModel(BaseModel):
 
 
 class EncoderPosition(StrictModel):
-    """A frame whose latched counter (`encoder_count` of its view) has this value."""
+    """A frame whose latched counter (`encoder_count` of its view) has this value, give or take a tolerance."""
 
     camera: CameraName
     count: Count
+    tolerance: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
 class TriggerNumber(StrictModel):
@@ -46,9 +48,29 @@ class Binding(StrictModel):
             raise ValueError(f"give exactly one of controller_count, encoder, trigger; got {given or 'none'}")
         return self
 
+    @property
+    def key(self) -> BindingKey:
+        """What is named, to look things up by: equal for equal triggers named in the same way."""
+        if self.trigger is not None:
+            return trigger_key(self.trigger.camera, self.trigger.trigger_id)
+        if self.encoder is not None:
+            return ("encoder", self.encoder.camera, self.encoder.count)
+        assert self.controller_count is not None
+        return count_key(self.controller_count)
+
     def __str__(self) -> str:
         if self.trigger is not None:
             return f"trigger {self.trigger.trigger_id} of {self.trigger.camera}"
         if self.encoder is not None:
             return f"encoder count {self.encoder.count} of {self.encoder.camera}"
         return f"controller count {self.controller_count}"
+
+
+def trigger_key(camera: str, trigger_id: int) -> BindingKey:
+    """The key of a binding by trigger id."""
+    return ("trigger", camera, trigger_id)
+
+
+def count_key(controller_count: int) -> BindingKey:
+    """The key of a binding by the controller's count."""
+    return ("controller", "", controller_count)

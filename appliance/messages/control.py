@@ -1,13 +1,13 @@
 """What a line controller, a MES or an operator may ask of the publisher, and how it answers.
 
-    request         says                                              ok means
-    part.set        which part passes at a trigger                    its verdict and record will name it
-    recipe.select   which recipe is used from a trigger on            the inspector has loaded it
-    line.count      how many triggers the controller has given        compared with our count
-    line.resync     which of our triggers is the controller's N-th    counts agree again, verdicts are given again
-    line.release    go on after a stop request                        ready again, if nothing else is wrong
-    result.ack      a verdict has been taken                          the next one is no overrun
-    line.state      how are you                                       the line's state is in the answer
+request         says                                              ok means
+part.set        which part passes at a trigger                    its verdict and record will name it
+recipe.select   which recipe is used from a trigger on            the inspector has loaded it
+line.count      how many triggers the controller has given        compared with our count
+line.resync     which of our triggers is the controller's N-th    counts agree again, verdicts are given again
+line.release    go on after a stop request                        ready again, if nothing else is wrong
+result.ack      a verdict has been taken                          the next one is no overrun
+line.state      how are you                                       the line's state is in the answer
 """
 
 from enum import StrEnum

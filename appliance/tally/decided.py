@@ -12,7 +12,12 @@ Byte map of a record, little endian, 64 bytes:
         24     8  verdict_seq
         32     8  decided_ns, CLOCK_MONOTONIC
         40     8  deadline_ns, CLOCK_MONOTONIC
-        48    16  zero
+        48     8  part_ns: time of a part with several views, CLOCK_MONOTONIC; 0 for a part of one trigger
+        56     2  exposure of the part that this trigger is, by its number in the recipe
+        58     6  zero
+
+The triggers of one inspection are written one after another. A successor of a publisher that was killed in between
+knows the inspection by `inspection_id` and `part_ns`, and closes the rest of it as it was decided.
 
 The checkpoint in the header page holds totals of all ids up to `settled_id` (none of them open), so counts survive
 both a killed publisher and records that the window has left behind: counts = checkpoint + records after it.
@@ -28,7 +33,7 @@ from appliance.messages import Reason, VerdictWord
 from appliance.tally.records import CHECKPOINT_OFFSET, TallyFile, TallyHeader
 
 KIND = 2
-_BODY = struct.Struct("<BBHQQQQQ16x")
+_BODY = struct.Struct("<BBHQQQQQQH6x")
 _CRC = struct.Struct("<I")
 _REASONS = 64
 _CHECKPOINT = struct.Struct(f"<QQQQ{_REASONS}Q")
@@ -52,6 +57,8 @@ class Decision:
     is_sent: bool
     decided_ns: int
     deadline_ns: int
+    part_ns: int = 0
+    exposure: int = 0
 
     def pack(self) -> bytes:
         """Encode as 64 bytes with their CRC."""
@@ -64,15 +71,28 @@ class Decision:
             self.verdict_seq,
             self.decided_ns,
             self.deadline_ns,
+            self.part_ns,
+            self.exposure,
         )
         return _CRC.pack(zlib.crc32(body)) + body
 
     @classmethod
     def unpack(cls, record: bytes) -> "Decision":
         """Decode an intact record."""
-        verdict, reason, flags, trigger, inspection, sequence, decided, deadline = _BODY.unpack_from(record, 4)
+        (verdict, reason, flags, trigger, inspection, sequence, decided, deadline, part, exposure) = _BODY.unpack_from(
+            record, 4
+        )
         return cls(
-            trigger, inspection, sequence, VerdictWord(verdict), Reason(reason), bool(flags & 1), decided, deadline
+            trigger_id=trigger,
+            inspection_id=inspection,
+            verdict_seq=sequence,
+            verdict=VerdictWord(verdict),
+            reason=Reason(reason),
+            is_sent=bool(flags & 1),
+            decided_ns=decided,
+            deadline_ns=deadline,
+            part_ns=part,
+            exposure=exposure,
         )
 
 

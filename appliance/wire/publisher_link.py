@@ -2,7 +2,9 @@
 
     peer -> publisher   first message   JSON hello {"role": "grabber", "camera"} or {"role": "inspector", "model", ...}
                         grabber         8 bytes, little endian: id of an amended trigger, 0 for "look at the file"
-                        inspector       a Finding, JSON
+                        inspector       a Finding, JSON; or {"recipes": [sha256, …]}: it judges by these from now on
+    publisher -> peer   inspector       {"recipes": [sha256, …]}: judge each frame by these
+                        recorder        one byte: the spool has grown
 
 Nothing here is needed for the truth: triggers stand in `announced.<camera>`, and the publisher looks there anyway.
 A lost wake-up costs its polling period; a lost finding becomes UNKNOWN by the deadline.
@@ -10,16 +12,42 @@ A lost wake-up costs its polling period; a lost finding becomes UNKNOWN by the d
 
 import json
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from appliance import seqpacket
 from appliance.messages import Finding
 
+_RECIPES = b'{"recipes":'
+
 
 def publisher_socket(runtime_dir: Path) -> Path:
     """Where the publisher listens."""
     return runtime_dir / "publisher.sock"
+
+
+def encode_recipes(sha256s: Sequence[str]) -> bytes:
+    """Write the recipes that frames are judged by, the one in use first."""
+    return _RECIPES + json.dumps(list(sha256s)).encode() + b"}"
+
+
+def is_recipes(message: bytes) -> bool:
+    """Whether a message is one of `encode_recipes`."""
+    return message.startswith(_RECIPES)
+
+
+def decode_recipes(message: bytes) -> list[str]:
+    """Read what `encode_recipes` wrote.
+
+    Raises:
+        ValueError: Something else.
+    """
+    content = json.loads(message)
+    sha256s = content["recipes"] if isinstance(content, dict) and "recipes" in content else None
+    if not isinstance(sha256s, list) or not all(isinstance(each, str) for each in sha256s):
+        raise ValueError(f"not a list of recipes: {message[:120]!r}")
+    return sha256s
 
 
 class PublisherLink:
@@ -59,15 +87,21 @@ class PublisherLink:
         """Hand a finding over."""
         self._send(finding.encode())
 
-    def poll(self) -> None:
-        """Notice a publisher that has gone; call it when `fileno` is readable or now and then."""
+    def acknowledge_recipes(self, sha256s: Sequence[str]) -> None:
+        """Say by which recipes each frame is judged that we take from now on."""
+        self._send(encode_recipes(sha256s))
+
+    def poll(self) -> list[bytes]:
+        """Take what the publisher says, notice when it has gone; call it when `fileno` is readable, or now and then."""
+        messages: list[bytes] = []
         if self._socket is None:
-            return
+            return messages
         try:
-            for _ in seqpacket.drain_messages(self._socket):
-                pass  # the publisher has nothing to say
+            for message in seqpacket.drain_messages(self._socket):
+                messages.append(message)  # noqa: PERF402 (those before the end count)
         except EOFError:
             self.close()
+        return messages
 
     def close(self) -> None:
         """Hang up."""

@@ -31,6 +31,7 @@ state_dir = "{folder}/state"
 
 [delivery]
 verdict_endpoint = "ipc://{folder}/verdicts"
+control_endpoint = "ipc://{folder}/control"
 send_margin_ms = 100  # a busy test machine may not run us for many milliseconds
 
 [[cameras]]

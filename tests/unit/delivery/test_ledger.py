@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from appliance.delivery.assembly import PartPlan
 from appliance.delivery.ledger import Ledger
 from appliance.messages import Finding, Reason, Trigger, VerdictWord
 from appliance.tally import AnnouncedWriter, count
@@ -15,6 +16,22 @@ from appliance.tally import AnnouncedWriter, count
 CAMERAS = ("left", "right")
 DEADLINE_NS = 100_000_000
 MARGIN_NS = 5_000_000
+
+
+PLAN = PartPlan({"name": "r", "sha256": "ab"}, DEADLINE_NS, MARGIN_NS)
+
+
+class OneTriggerOnePart:
+    """Rules of a line without announcements, and of one recipe without views."""
+
+    def see(self, camera: str, trigger: Trigger) -> None:
+        pass
+
+    def plan(self, camera: str, trigger: Trigger) -> PartPlan:
+        return PLAN
+
+    def claim(self, camera: str, trigger: Trigger, inspection_id: int) -> None:
+        return None
 
 
 def close_as_the_kernel_does(ledger: Ledger) -> None:
@@ -42,9 +59,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = self._new_ledger()
 
     def _new_ledger(self) -> Ledger:
-        return Ledger(
-            self.folder, self.folder / "state", CAMERAS, deadline_ms=DEADLINE_NS / 1e6, send_margin_ms=MARGIN_NS / 1e6
-        )
+        return Ledger(self.folder, self.folder / "state", CAMERAS, OneTriggerOnePart())
 
     @rule(camera=st.sampled_from(CAMERAS), reason=st.sampled_from([Reason.NONE, Reason.NONE, Reason.LOST_FRAME]))
     def announce(self, camera: str, reason: Reason) -> None:
@@ -59,7 +74,7 @@ class LedgerMachine(RuleBasedStateMachine):
         camera, trigger_id = data.draw(st.sampled_from(sorted(self.announced)))
         reason = Reason.IMAGE_INVALID if verdict is VerdictWord.UNKNOWN else Reason.NONE
         self.ledger.take_announced()
-        self.ledger.answer(Finding(camera, trigger_id, verdict, reason))
+        self.ledger.answer(Finding(camera, trigger_id, verdict, reason, recipe_sha256="ab"))
 
     @precondition(lambda self: self.announced)
     @rule(data=st.data())
