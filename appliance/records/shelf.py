@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.clock import NS_PER_MS
+from appliance.errors import LeaseReleased
 from appliance.records.absence import Absence
 from appliance.ring import CameraFeed, FrameLease, ReaderRole
 
@@ -64,7 +65,7 @@ class FrameShelf:
         if trigger_id not in board.waiting:
             board.collect(now_ns)
         lease, _ = board.waiting.pop(trigger_id, (None, 0))
-        return lease
+        return lease if lease is not None and _is_valid(lease) else None
 
     def drop(self, camera: str, trigger_id: int, now_ns: int) -> None:
         """Give a frame back that nobody wants."""
@@ -96,6 +97,14 @@ class FrameShelf:
                 lease.release()
             board.waiting.clear()
             board.feed.close()
+
+
+def _is_valid(lease: FrameLease) -> bool:
+    """Tell whether the frame is still there; a feed that hung up over trouble with its ring ended all its leases."""
+    try:
+        return lease.generation is not None
+    except LeaseReleased:
+        return False
 
 
 class _Board:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance import seqpacket
 from appliance.clock import NS_PER_MS
 from appliance.records.absence import Absence
 from appliance.records.shelf import FrameShelf
@@ -113,6 +114,15 @@ def test_frames_of_a_grabber_that_died_can_still_be_taken(stand: ShelfStand) -> 
     assert lease is not None
     with lease:
         assert is_intact(lease)
+
+
+def test_frames_of_a_ring_in_trouble_are_absent_not_an_error(stand: ShelfStand) -> None:
+    stand.expose(1)
+    *_, observer = stand.ring_stand.ring._peers.values()
+    seqpacket.send(observer.socket, b"F" + bytes(70))  # a damaged descriptor: the feed hangs up
+    stand.shelf.collect(stand.now_ns)
+    assert not stand.shelf.feeds()
+    assert stand.shelf.take("cam0", 1, stand.now_ns) is None
 
 
 def test_a_restarted_grabber_is_found_and_keeps_its_own_leases(stand: ShelfStand) -> None:
