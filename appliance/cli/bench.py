@@ -52,6 +52,23 @@ def pipeline(
     _print(figures, as_json=as_json)
 
 
+@app.command()
+def delivery(
+    config: _Config = _DEMO,
+    state_dir: Annotated[
+        Path | None, typer.Option("--state-dir", help="On the disk to measure; default: the configuration's.")
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1)] = 3,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.5, help="For each measurement.")] = 4.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Durable results a second, what a commit takes, and what both cost the verdict: with and without, in turn."""
+    from appliance.box.bench.delivery import bench_delivery  # noqa: PLC0415 (see above)
+
+    figures = bench_delivery(load(config), state_dir=state_dir, rounds=rounds, seconds=seconds, progress=_tell)
+    _print(figures, as_json=as_json)
+
+
 def _tell(progress: str) -> None:
     print(progress, file=sys.stderr, flush=True)
 
