@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import bench, camera, doctor, run, schemas, stage, status, watch
+from appliance.cli import bench, camera, doctor, results, run, schemas, stage, status, watch
 from appliance.errors import ApplianceError, ExitCode
 
 GLOBAL_OPTIONS = ("--debug", "--verbose")
@@ -27,6 +27,7 @@ app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)
 app.command("schemas")(schemas.schemas)
 app.add_typer(camera.app, name="camera")
+app.add_typer(results.app, name="results")
 app.add_typer(bench.app, name="bench")
 app.add_typer(stage.app, name="stage")
 

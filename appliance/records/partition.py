@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -158,6 +159,11 @@ class PartitionFile:
                 "SELECT seq, body FROM record WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
                 (first_seq, last_seq, limit),
             ).fetchall()
+
+    def select(self, query: str, bindings: Sequence[int | str]) -> list[tuple[Any, ...]]:
+        """Run a search over `record` and `defect`, to its end: no read transaction stays open."""
+        with storage_errors(self.path):
+            return self.connection.execute(query, bindings).fetchall()
 
     def spans(self, after_seq: int = 0) -> IdSpans:
         """Find which triggers and inspections its rows after a seq close."""

@@ -1,0 +1,73 @@
+"""A result as a row of a table, and as lines for people."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+COLUMNS = ("seq", "time", "verdict", "why", "part", "camera/trigger")
+_SIMPLE = (
+    "kind", "verdict", "reason", "sent_verdict", "part_id", "lot", "job_id", "lane", "inspection_id", "verdict_seq",
+    "ledger_epoch", "captured_at", "published_at", "deadline_at", "recorded_at", "detail", "is_simulated",
+    "is_partial", "is_recovered",
+)  # fmt: skip
+_MOST_VIEWS = 3
+
+
+def result_row(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Write a result as cells under COLUMNS; times are local."""
+    verdict = record["verdict"] if record["kind"] == "inspection" else f"{record['verdict']} ({record['kind']})"
+    return (
+        str(record["seq"]),
+        _local(record.get("captured_at") or record.get("recorded_at")),
+        verdict,
+        _why(record),
+        record.get("part_id") or "",
+        _triggers(record),
+    )
+
+
+def result_lines(record: Mapping[str, Any]) -> list[str]:
+    """Write all that people ask for, one thing a line; what is unknown is left out."""
+    lines = [f"result {record['seq']} of journal {record['epoch']}, {record['line']}/{record['station']}"]
+    lines += [f"{key.replace('_', ' ')}: {record[key]}" for key in _SIMPLE if record.get(key) not in (None, False)]
+    if record.get("first_trigger_id") is not None:
+        lines.append(f"triggers: {_triggers(record)}")
+    for view in record.get("views", ()):
+        lines.append(
+            f"view {view['camera']}/{view.get('view')}: trigger {view['trigger_id']}, frame {view.get('frame_id')}"
+        )
+    for finding in record.get("finding") or ():
+        lines.append(f"finding {finding['camera']}/{finding['view']}: {_words(finding, 'verdict', 'reason', 'detail')}")
+    for defect in record.get("defects", ()):
+        place = f"{defect.get('camera')}/{defect.get('view')}"
+        lines.append(f"defect {place}: {defect['class_name']} {defect['score']:.2f} at {defect.get('box_px')} px")
+    for key in ("model", "recipe", "stage_ms"):
+        if record.get(key):
+            lines.append(
+                f"{key.replace('_', ' ')}: {', '.join(f'{name} {value}' for name, value in record[key].items())}"
+            )
+    return lines
+
+
+def _why(record: Mapping[str, Any]) -> str:
+    if record.get("reason"):
+        return str(record["reason"])
+    return ", ".join(f"{defect['class_name']} {defect['score']:.2f}" for defect in (record.get("defects") or ())[:3])
+
+
+def _triggers(record: Mapping[str, Any]) -> str:
+    if record.get("first_trigger_id") is not None:
+        return f"{record['camera']}/{record['first_trigger_id']}-{record['last_trigger_id']}"
+    views = list(dict.fromkeys((view["camera"], view["trigger_id"]) for view in record.get("views") or [record]))
+    named = [f"{camera}/{trigger_id}" for camera, trigger_id in views[:_MOST_VIEWS]]
+    return " ".join(named) + (f" +{len(views) - _MOST_VIEWS}" if len(views) > _MOST_VIEWS else "")
+
+
+def _words(finding: Mapping[str, Any], *keys: str) -> str:
+    return " ".join(str(finding[key]) for key in keys if finding.get(key))
+
+
+def _local(text: str | None) -> str:
+    if text is None:
+        return ""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
