@@ -22,6 +22,8 @@ FRESH_S = 3.0
 """A status file older than this belongs to a process that hangs or is gone."""
 OVERDUE_GRACE_S = 1.0
 """A trigger that is open for so long past its deadline was forgotten: an invariant is broken."""
+_RESULT_LANE = ("endpoint", "replay_endpoint", "epoch", "head_seq", "oldest_seq", "consumers")
+_RECORDER = ("journal", "intake", "images", "disk")
 _NO_RING = {"slots": 0, "leased": 0, "dropped": 0}
 _NO_LATENCY = {"p50": None, "p99": None}
 
@@ -40,6 +42,8 @@ def appliance_status(config: ApplianceConfig) -> dict[str, Any]:
         raise NotRunning(f"no appliance runs in {runtime_dir}; start one: appliance run --config FILE")
     counts = {camera.name: count(runtime_dir, camera.name) for camera in config.cameras}
     publisher = said["publish"] or {}
+    recorder = said["record"] or {}
+    results = recorder.get("result_lane", {})
     return {
         "line": config.line,
         "station": config.station,
@@ -48,6 +52,8 @@ def appliance_status(config: ApplianceConfig) -> dict[str, Any]:
             for camera, tally in counts.items()
         ),
         "verdict_lane": {key: publisher.get(key) for key in ("endpoint", "epoch", "verdict_seq")},
+        "result_lane": {key: results.get(key) for key in _RESULT_LANE},
+        "recorder": {key: recorder.get(key) for key in _RECORDER},
         "cameras": {camera.name: _camera(camera, counts[camera.name], said) for camera in config.cameras},
         "processes": _processes(runtime_dir, said),
     }

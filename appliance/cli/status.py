@@ -1,6 +1,7 @@
 """`appliance status`: how the running appliance is."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,8 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     lane = document["verdict_lane"]
     console.print(f"every trigger has one outcome or is open: {holds}", highlight=False)
     console.print(f"verdict lane {lane['endpoint']}, verdict_seq {lane['verdict_seq']}", highlight=False)
+    for line in _recorder(document["result_lane"], document["recorder"]):
+        console.print(line, highlight=False)
 
 
 def _cameras(cameras: dict[str, dict[str, Any]]) -> Table:
@@ -43,6 +46,27 @@ def _processes(processes: dict[str, dict[str, Any]]) -> Table:
         numbers = (process[key] for key in ("pid", "up_s", "restarts", "rss_mb", "cpu_percent"))
         table.add_row(name, "yes" if process["up"] else "NO", *(_text(number) for number in numbers))
     return table
+
+
+def _recorder(lane: dict[str, Any], recorder: dict[str, Any]) -> Iterator[str]:
+    """Say in some lines what the recorder has, and what waits for it."""
+    if lane["epoch"] is None:
+        yield "result lane: the recorder is down; records wait in the spool, verdicts go on"
+        return
+    journal, intake, images, disk = (recorder[part] for part in ("journal", "intake", "images", "disk"))
+    yield f"result lane {lane['endpoint']}, replay {lane['replay_endpoint']}"
+    commit_ms = journal["commit_ms"]
+    yield (
+        f"journal epoch {lane['epoch']}, seq {lane['oldest_seq']} to {lane['head_seq']},"
+        f" commit p50 {commit_ms['p50']} ms, p99 {commit_ms['p99']} ms;"
+        f" waiting: {journal['rows_waiting']} rows, {intake['spool_bytes'] / 1e6:.1f} MB in the spool"
+    )
+    missing = f", missing: {_text(images['missing'])}" if images["missing"] else ""
+    yield f"images stored {images['stored']}, waiting {images['waiting']}{missing}"
+    yield f"disk {disk['level']}, {disk['free_mb']} MB free" + (f"; {disk['alarm']}" if disk["alarm"] else "")
+    for name, consumer in lane["consumers"].items():
+        kind = "required" if consumer["is_required"] else "seen"
+        yield f"consumer {name} ({kind}): acknowledged {consumer['acknowledged']}, {consumer['lag']} behind"
 
 
 def _text(value: object) -> str:

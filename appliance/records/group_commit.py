@@ -40,6 +40,7 @@ class GroupCommit:
     """Collects rows, commits them in the journal's thread, one group at a time.
 
     Args:
+        may_write: Whether there is space; while there is none, rows wait.
         on_commit: Called in the owner's thread with what is durable, in the order of its rows.
     Attributes:
         is_disk_full: Whether the last try found no space; it is tried again until there is some.
@@ -53,11 +54,12 @@ class GroupCommit:
         *,
         group_rows: int,
         group_ms: float,
+        may_write: Callable[[], bool],
         on_commit: Callable[[Sequence[Committed]], None],
     ) -> None:
         self._journal, self._thread = journal, thread
         self._group_rows, self._group_ns = group_rows, round(group_ms * NS_PER_MS)
-        self._on_commit = on_commit
+        self._may_write, self._on_commit = may_write, on_commit
         self._waiting: deque[tuple[int, Intaken]] = deque()
         self._running = 0
         self._retry_ns = 0
@@ -74,8 +76,8 @@ class GroupCommit:
         self._waiting.extend((now_ns, item) for item in items)
 
     def due_ns(self) -> int | None:
-        """When the next group is due; None when none waits, or one runs."""
-        if self._running or not self._waiting:
+        """When the next group is due; None when none waits, one runs, or there is no space."""
+        if self._running or not self._waiting or not self._may_write():
             return None
         full_at_ns = 0 if len(self._waiting) >= self._group_rows else self._waiting[0][0] + self._group_ns
         return max(full_at_ns, self._retry_ns)

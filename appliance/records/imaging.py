@@ -7,7 +7,7 @@ begin ──▶ no image wanted ────────────────
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from appliance.records.images import ImageResult, ImageStore, image_field
 from appliance.records.intake import Intaken
 from appliance.records.shelf import FrameShelf
 from appliance.records.work_thread import WorkThread
+from appliance.ring import FrameLease
 
 _PATIENCE_NS = 100 * NS_PER_MS  # a trigger with a reason is decided at once, maybe before its frame was offered to us
 
@@ -39,6 +40,7 @@ class Imaging:
         ok_image_rates: By recipe name, share of OK parts whose pictures are kept.
         default_rate: For records that name no recipe.
         look_up: Does what reads the disk.
+        may_write: Whether there is space.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class Imaging:
         ok_image_rates: Mapping[str, float],
         default_rate: float,
         look_up: WorkThread,
+        may_write: Callable[[], bool],
     ) -> None:
         self._shelf, self._encoder, self._store, self._look_up = shelf, encoder, store, look_up
+        self._may_write = may_write
         self._rates, self._default_rate = ok_image_rates, default_rate
         self._waiting: dict[str, _Waiting] = {}
         self._expected: deque[tuple[int, _Waiting, ImagePlan]] = deque()
@@ -98,9 +102,7 @@ class Imaging:
         lease = self._shelf.take(plan.camera, plan.trigger_id, now_ns)
         if lease is not None:
             with lease:
-                job = ImageJob(plan, lease.pixels, lease.geometry.pixel_format)
-                if not self._encoder.submit(job):
-                    self._settle(ImageResult(plan, why=Absence.QUEUE_FULL))
+                self._encode(plan, lease)
             return
         if waiting.item.is_backlog:
             self._look_up.submit(lambda: self._find(plan), self._settle)
@@ -110,6 +112,12 @@ class Imaging:
             self._expected.append((until_ns, waiting, plan))
         else:
             self._settle(ImageResult(plan, why=why))
+
+    def _encode(self, plan: ImagePlan, lease: FrameLease) -> None:
+        if not self._may_write():
+            self._settle(ImageResult(plan, why=Absence.DISK_FULL))
+        elif not self._encoder.submit(ImageJob(plan, lease.pixels, lease.geometry.pixel_format)):
+            self._settle(ImageResult(plan, why=Absence.QUEUE_FULL))
 
     def _find(self, plan: ImagePlan) -> ImageResult:
         """What an earlier recorder may have stored before it died. Runs in the other thread."""

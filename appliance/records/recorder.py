@@ -15,10 +15,12 @@ import os
 import select
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from appliance.clock import NS_PER_S
-from appliance.config import ApplianceConfig, load_recipe
+from appliance.config import ApplianceConfig, Recipe, load_recipe
+from appliance.errors import ConfigError, DiskFull
 from appliance.records.encoder import ImageEncoder
 from appliance.records.group_commit import Committed, GroupCommit
 from appliance.records.images import ImageStore
@@ -27,7 +29,8 @@ from appliance.records.intake import Intake, Intaken
 from appliance.records.journal import Journal
 from appliance.records.leftovers import sweep_leftovers
 from appliance.records.result_service import ResultService, topic_of
-from appliance.records.shelf import FrameShelf
+from appliance.records.retention import Retained, Retention
+from appliance.records.shelf import DEFAULT_MAX_AGE_MS, FrameShelf
 from appliance.records.work_thread import WorkThread
 from appliance.ring import observer_quota
 from appliance.stage import Stage
@@ -41,6 +44,7 @@ STOP_BUDGET_S = 2.0
 """For what the spool still holds; the rest waits there for the next start."""
 _NICE = 5  # a record may be late, a verdict may not
 _TAKE_AT_ONCE = 256
+_TEND_DISK_NS = NS_PER_S
 _MAX_IN_MEMORY = 2048
 """Records between spool and journal; further ones stay in the spool."""
 
@@ -50,6 +54,7 @@ def run_recorder(config: ApplianceConfig, stage: Stage) -> None:
 
     Raises:
         ConfigError: A recipe can't be used.
+        KeysError: An endpoint needs keys, and they can't be used.
         JournalError: The journal can't be used, or its disk failed: only a new start knows what it holds.
         PublishError: An endpoint can't be bound.
         TallyError: Ledger files can't be used.
@@ -78,20 +83,48 @@ class Recorder:
     def __init__(self, config: ApplianceConfig) -> None:
         settings = config.recorder
         recipes = [load_recipe(path) for path in (config.recipe, *config.recipes)]
-        self._journal = Journal.open(config.state_dir / "journal", partition_minutes=settings.partition_minutes)
-        self._intake = Intake(config, self._journal)
-        store = ImageStore(
-            config.state_dir / "images", image_format=settings.image_format, thumbnail_px=settings.thumbnail_px
-        )
-        sweep_leftovers(store.root, self._journal, config.runtime_dir, self._intake.ledger_epoch)
-        self._journal_thread = WorkThread("journal")
-        self._reading_thread = WorkThread("reading")
+        self._is_tending_disk = False
+        self._tend_disk_due_ns = 0
+        self._open = ExitStack()
+        with ExitStack() as opened:
+            self._journal = Journal.open(config.state_dir / "journal", partition_minutes=settings.partition_minutes)
+            opened.callback(self._journal.close)
+            self._retention = Retention(config, self._journal)
+            self._intake = Intake(config, self._journal)
+            opened.callback(self._intake.close)
+            self._journal_thread = WorkThread("journal")
+            self._reading_thread = WorkThread("reading")
+            self._results = ResultService(config, self._journal, self._reading_thread)
+            opened.callback(self._results.close)
+            self._shelf = _shelf(config, recipes)
+            opened.callback(self._shelf.close)
+            self._publisher = PublisherLink(config.runtime_dir)
+            opened.callback(self._publisher.close)
+            opened.callback(self._reading_thread.close)
+            opened.callback(self._journal_thread.close)
+            self._commits = GroupCommit(
+                self._journal,
+                self._journal_thread,
+                group_rows=settings.group_rows,
+                group_ms=settings.group_ms,
+                may_write=self._may_write,
+                on_commit=self._tell,
+            )
+            self._start_images(config, recipes)
+            opened.callback(self._encoder.close)
+            self._open = opened.pop_all()
+
+    def _start_images(self, config: ApplianceConfig, recipes: Sequence[Recipe]) -> None:
+        settings = config.recorder
+        root = config.state_dir / "images"
+        try:
+            store = ImageStore(root, image_format=settings.image_format, thumbnail_px=settings.thumbnail_px)
+            sweep_leftovers(root, self._journal, config.runtime_dir, self._intake.ledger_epoch)
+        except OSError as error:
+            raise ConfigError(
+                f"{root}: can't be used: {error.strerror}; check state_dir, its rights and space"
+            ) from error
         self._encoder = ImageEncoder(store, max_waiting_bytes=settings.image_queue_mb * 1_000_000)
-        quotas = {
-            camera.name: observer_quota(camera.ring.slots, camera.ring.effective_lease_quota)
-            for camera in config.cameras
-        }
-        self._shelf = FrameShelf(config.runtime_dir, quotas)
         self._imaging = Imaging(
             self._shelf,
             self._encoder,
@@ -99,16 +132,8 @@ class Recorder:
             ok_image_rates={recipe.name: recipe.ok_image_rate for recipe in recipes},
             default_rate=recipes[0].ok_image_rate,
             look_up=self._reading_thread,
+            may_write=self._may_write,
         )
-        self._commits = GroupCommit(
-            self._journal,
-            self._journal_thread,
-            group_rows=settings.group_rows,
-            group_ms=settings.group_ms,
-            on_commit=self._tell,
-        )
-        self._results = ResultService(config, self._journal, self._reading_thread)
-        self._publisher = PublisherLink(config.runtime_dir)
 
     # -- one iteration
 
@@ -123,6 +148,7 @@ class Recorder:
         self._reading_thread.collect()
         self._commits.add(self._imaging.ready(now_ns), now_ns)
         self._commits.step(now_ns)
+        self._tend_disk(now_ns)
         self._results.step(now_ns)
 
     @property
@@ -160,6 +186,32 @@ class Recorder:
         self._results.publish((topic_of(item.record), row.seq, row.body) for item, row in committed if row is not None)
         self._intake.done([item for item, _ in committed])
 
+    # -- the disk
+
+    def _may_write(self) -> bool:
+        return self._retention.may_write
+
+    def _tend_disk(self, now_ns: int) -> None:
+        """Look at the free space each second, and free some between two commits."""
+        if not self._is_tending_disk and now_ns >= self._tend_disk_due_ns:
+            self._is_tending_disk = True
+            self._journal_thread.submit(self._retain, self._retained)
+
+    def _retain(self) -> Retained | None:
+        """Runs in the journal's thread."""
+        try:
+            return self._retention.step()
+        except DiskFull as error:
+            log.error("%s", error)  # noqa: TRY400 (a disk's state, not a bug)
+            return None
+
+    def _retained(self, done: Retained | None) -> None:
+        self._is_tending_disk = False
+        is_busy = done is not None and done.is_busy
+        self._tend_disk_due_ns = time.monotonic_ns() + (0 if is_busy else _TEND_DISK_NS)
+        if done is not None:
+            self._results.publish((topic_of(record), row.seq, row.body) for record, row in done.rows)
+
     # -- around it
 
     def status(self) -> dict[str, Any]:
@@ -169,17 +221,20 @@ class Recorder:
             "journal": self._commits.status(),
             "intake": self._intake.status(),
             "images": self._imaging.status(),
+            "disk": self._retention.status(),
             "frames": self._shelf.status(),
             "is_publisher_connected": self._publisher.is_connected,
         }
 
     def close(self) -> None:
         """End the threads, close sockets and files; what is not journalled stays in the spool."""
-        self._encoder.close()
-        self._journal_thread.close()
-        self._reading_thread.close()
-        self._publisher.close()
-        self._shelf.close()
-        self._results.close()
-        self._intake.close()
-        self._journal.close()
+        self._open.close()
+
+
+def _shelf(config: ApplianceConfig, recipes: Sequence[Recipe]) -> FrameShelf:
+    """Frames wait for their verdict as long as any recipe allows, and a little longer."""
+    quotas = {
+        camera.name: observer_quota(camera.ring.slots, camera.ring.effective_lease_quota) for camera in config.cameras
+    }
+    deadline_ms = max(recipe.deadline_ms for recipe in recipes)
+    return FrameShelf(config.runtime_dir, quotas, max_age_ms=max(DEFAULT_MAX_AGE_MS, 2 * deadline_ms))

@@ -10,6 +10,7 @@ from appliance.errors import DiskFull, JournalError
 from appliance.messages import result_topic
 from appliance.records.journal import Journal
 from appliance.records.work_thread import WorkThread
+from appliance.wire.keys import KeyStore
 from appliance.wire.replay import (
     MAX_ROWS,
     Ack,
@@ -39,6 +40,7 @@ class ResultService:
 
     Raises:
         PublishError: An endpoint can't be bound.
+        KeysError: It needs keys, and they can't be used.
     """
 
     def __init__(self, config: ApplianceConfig, journal: Journal, reading: WorkThread) -> None:
@@ -51,14 +53,14 @@ class ResultService:
         self._acknowledged = journal.acknowledged()
         self._heartbeat_due_ns = 0
         self.published = self.replayed_rows = 0
-        self._reader = journal.reader()
-        self._lane = ResultPublisher(config.recorder.result_endpoint)
+        keys = KeyStore(config.effective_keys_dir)
+        self._lane = ResultPublisher(config.recorder.result_endpoint, keys)
         try:
-            self._replay = ReplayServer(config.recorder.replay_endpoint)
+            self._replay = ReplayServer(config.recorder.replay_endpoint, keys)
         except BaseException:
             self._lane.close()
-            self._reader.close()
             raise
+        self._reader = journal.reader()
 
     # -- for the loop
 

@@ -12,7 +12,7 @@ import pytest
 from appliance.messages import Reason
 from appliance.testing.whole_appliance import WholeAppliance
 
-PROCESSES = ("grab-cam0", "inspect", "publish")
+PROCESSES = ("grab-cam0", "inspect", "publish", "record")
 
 
 @pytest.fixture

@@ -78,3 +78,14 @@ def test_silent_process_is_down(tmp_path: Path) -> None:
 def test_half_a_status_file_is_no_status(tmp_path: Path) -> None:
     (tmp_path / "status.publish.json").write_text('{"pid": 1')
     assert read_status(tmp_path, "publish") is None
+
+
+def test_a_recorder_that_is_down_is_told_and_takes_nothing_else_down(config: ApplianceConfig, tmp_path: Path) -> None:
+    say(tmp_path, "publish", endpoint="ipc://x")
+    document = appliance_status(config)
+    assert document["processes"]["record"]["up"] is False
+    assert document["result_lane"]["epoch"] is None
+    assert document["invariant_holds"] is True
+    say(tmp_path, "record", result_lane={"epoch": "e", "head_seq": 7}, disk={"level": "warn"})
+    document = appliance_status(config)
+    assert (document["result_lane"]["head_seq"], document["recorder"]["disk"]) == (7, {"level": "warn"})
