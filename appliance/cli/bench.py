@@ -66,6 +66,10 @@ def delivery(
     from appliance.box.bench.delivery import bench_delivery  # noqa: PLC0415 (see above)
 
     figures = bench_delivery(load(config), state_dir=state_dir, rounds=rounds, seconds=seconds, progress=_tell)
+    if not as_json:
+        for target in figures["targets"]:
+            word = "met" if target["is_met"] else "missed"
+            print(f"{target['name']:<28} {target['measured']:>10,}   target {target['target']:<9} {word}")
     _print(figures, as_json=as_json)
 
 

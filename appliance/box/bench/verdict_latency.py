@@ -28,14 +28,12 @@ from appliance.wire.verdict_lane import VerdictSubscriber
 
 PARTS_PER_S = 60.0
 REJECT_EVERY = 5
-"""Each so-manieth part is NG: its image is stored."""
-SETTLE_S = 1.0
-_OK = VerdictWord.OK
+"""One part in so many is NG, and its image is stored."""
 
 
 @dataclass(frozen=True)
 class _Window:
-    """One measured window; image counts are None without a recorder."""
+    """One measured window."""
 
     latency_ms: dict[str, float]
     verdicts: int
@@ -44,7 +42,7 @@ class _Window:
 
 
 def bench_verdict_latency(
-    config: ApplianceConfig, recipe: Recipe, state_dir: Path, *, rounds: int, seconds: float
+    config: ApplianceConfig, recipe: Recipe, state_dir: Path, *, rounds: int, seconds: float, settle_s: float
 ) -> dict[str, Any]:
     """Measure windows of `seconds` in turn, `rounds` of each.
 
@@ -61,7 +59,7 @@ def bench_verdict_latency(
         windows = {}
         for has_recorder in (number % 2 == 0, number % 2 == 1):
             with own_appliance(bench_config, recipe, state_dir) as own:
-                windows[has_recorder] = _measure(own, seconds, has_recorder=has_recorder)
+                windows[has_recorder] = _measure(own, seconds, settle_s, has_recorder=has_recorder)
         pairs.append((windows[False], windows[True]))
     return {
         "added_ms": {
@@ -94,7 +92,7 @@ def _replaying(config: ApplianceConfig) -> ApplianceConfig:
     return config.model_copy(update={"cameras": (first.model_copy(update={"source": source}),)})
 
 
-def _measure(own: OwnAppliance, seconds: float, *, has_recorder: bool) -> _Window:
+def _measure(own: OwnAppliance, seconds: float, settle_s: float, *, has_recorder: bool) -> _Window:
     camera = own.config.cameras[0].name
     names = ["publish", f"grab-{camera}", *(["record"] if has_recorder else [])]
     with (
@@ -102,7 +100,7 @@ def _measure(own: OwnAppliance, seconds: float, *, has_recorder: bool) -> _Windo
         closing(_Controller(own.config.delivery.verdict_endpoint)) as controller,
         closing(_Inspector(own.config)) as inspector,
     ):
-        _run(inspector, supervisor.step, SETTLE_S)
+        _run(inspector, supervisor.step, settle_s)
         inspector.sent_ns.clear()
         _run(inspector, supervisor.step, seconds)
         sent_ns, received_ns = dict(inspector.sent_ns), controller.received_ns()
@@ -161,7 +159,7 @@ class _Inspector:
 
 def _finding(camera: str, trigger_id: int) -> Finding:
     if trigger_id % REJECT_EVERY:
-        return Finding(camera, trigger_id, _OK)
+        return Finding(camera, trigger_id, VerdictWord.OK)
     return Finding(camera, trigger_id, VerdictWord.NG, defects=(Defect("bench", 0.9, (100.0, 100.0, 160.0, 140.0)),))
 
 
