@@ -254,6 +254,9 @@ class Ledger:
         verdict, reason = inspection.verdict(silent_because)
         if overruled_by is not None:
             verdict, reason = VerdictWord.UNKNOWN, overruled_by
+        elif verdict is VerdictWord.OK and now_ns >= inspection.speak_at_ns:
+            # Within the margin an OK might reach the controller after the deadline; a reject may come late, an OK not.
+            verdict, reason = VerdictWord.UNKNOWN, Reason.LATE
         ending = Ending(self._verdict_seqs.take(), verdict, reason, is_sent=now_ns < inspection.deadline_ns)
         inspection.ending = ending
         for camera, trigger, number in inspection.triggers():

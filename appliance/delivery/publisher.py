@@ -236,7 +236,7 @@ class Publisher:
                     self._ledger.amend(peer.camera, amended)
         except EOFError:
             gone.append(peer)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             log.warning("%s %s hung up on: %s", peer.role or "peer", peer.camera, error)
             gone.append(peer)
 
@@ -265,8 +265,8 @@ class Publisher:
                     shelf.refusals[ours.name] = recipe["refusal"]
             self._model = hello["model"]
             peer.recipe_sha256 = hello["recipe"]["sha256"]
-            peer.loaded = frozenset((peer.recipe_sha256,))
-            peer.told = (peer.recipe_sha256,)
+            peer.told = tuple(hello.get("in_use", (peer.recipe_sha256,)))
+            peer.loaded = frozenset(peer.told)
         elif role != "recorder":
             raise ValueError(f"unknown role {role!r}")
         peer.role = role
@@ -334,10 +334,10 @@ class Publisher:
 
     def _tell_recipes(self, now_ns: int) -> None:
         """Let the inspector judge by all recipes that may matter, and let those know who wait for it."""
-        recipes, desk = self._rules.recipes, self._desk
-        if not (recipes.was_changed or desk.wanted_recipes):
+        recipes, desk, inspector = self._rules.recipes, self._desk, self._inspector
+        is_as_ever = inspector is None or inspector.told == (inspector.recipe_sha256,)
+        if is_as_ever and not recipes.was_changed and not desk.wanted_recipes:
             return
-        inspector = self._inspector
         if inspector is not None:
             names = [*(plan.name for plan in recipes.wanted(now_ns)), *desk.wanted_recipes]
             wanted = tuple(recipes.shelf.plans[name].sha256 for name in dict.fromkeys(names))

@@ -66,7 +66,8 @@ class Speaker:
             recipe=inspection.plan.reference,
         )
         message = verdict_message(outcome)
-        was_sent = verdict.is_sent and self._send(outcome, message)
+        latest_ns = inspection.speak_at_ns if verdict.verdict is VerdictWord.OK else inspection.deadline_ns
+        was_sent = verdict.is_sent and self._send(outcome, message, latest_ns)
         if not was_sent:
             self.meters[inspection.views[0].camera].unsent += 1
         self.verdicts[verdict.verdict] += 1
@@ -85,11 +86,11 @@ class Speaker:
         )
         self._keep(record)
 
-    def _send(self, outcome: Outcome, message: dict[str, Any]) -> bool:
+    def _send(self, outcome: Outcome, message: dict[str, Any], latest_ns: int) -> bool:
         """Hand a verdict to the wire, unless its time has passed meanwhile; tells whether it went."""
         encoded = encode(message)
         now_ns = time.monotonic_ns()
-        if now_ns >= outcome.deadline_ns:  # we were stopped since the decision: silence is safer than a stale OK
+        if now_ns >= latest_ns:  # we were stopped since the decision: silence is safer than a stale OK
             return False
         self._lane.send(verdict_topic(self._line, self._station, is_simulated=outcome.is_simulated), encoded)
         first = outcome.views[0]

@@ -82,5 +82,5 @@ class Finding:
             region = fields["region_px"]
             fields["region_px"] = tuple(region) if region is not None else None
             return cls(**fields)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a finding: {error}: {message[:120]!r}") from error

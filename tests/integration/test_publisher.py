@@ -212,7 +212,11 @@ def test_an_inspector_with_another_recipe_is_not_heard(stand: Stand) -> None:
     stand.wait_for(is_refused)
 
 
-@pytest.mark.parametrize("message", [b"garbage", b"[]", b'{"role":"emperor"}', b'{"role":"grabber","camera":"nobody"}'])
+@pytest.mark.parametrize(
+    "message",
+    [b"garbage", b"[]", b'{"role":"emperor"}', b'{"role":"grabber","camera":"nobody"}', b"[" * 60_000],
+    ids=["garbage", "list", "emperor", "nobody", "deep"],
+)
 def test_a_peer_that_talks_nonsense_is_hung_up_on(stand: Stand, message: bytes) -> None:
     peer = seqpacket.connect(publisher_socket(stand.config.runtime_dir))
     assert peer is not None

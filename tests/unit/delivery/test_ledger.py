@@ -136,3 +136,17 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_an_ok_that_comes_within_the_margin_is_no_ok_any_more(tmp_path: Path) -> None:
+    pen = AnnouncedWriter(tmp_path, tmp_path / "state", "left")
+    exposed_ns = 1_000_000_000
+    pen.announce(Trigger(trigger_id=pen.next_trigger_id, exposed_ns=exposed_ns))
+    ledger = Ledger(tmp_path, tmp_path / "state", CAMERAS, OneTriggerOnePart())
+    ledger.take_announced()
+    ledger.answer(Finding("left", pen.next_trigger_id - 1, VerdictWord.OK, recipe_sha256="ab"))
+    [inspection] = ledger.due(exposed_ns)
+    verdict = ledger.decide(inspection, Reason.LATE, exposed_ns + DEADLINE_NS - MARGIN_NS)
+    assert (verdict.verdict, verdict.reason, verdict.is_sent) == (VerdictWord.UNKNOWN, Reason.LATE, True)
+    ledger.close()
+    pen.close()
