@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 
@@ -24,6 +25,18 @@ class DiskLevel(IntEnum):
     STOP = 3  # nothing new is written while nothing more can go
 
 
+def unused_bytes(directory: Path) -> int:
+    """Ask how much of a directory's disk processes without privileges may still use."""
+    disk = os.statvfs(directory)
+    return disk.f_bavail * disk.f_frsize
+
+
+def make_room_to_start(directory: Path, limits: RecorderConfig) -> None:
+    """Remove the ballast of a full disk: opening a journal needs a little room, and retention an open journal."""
+    if directory.is_dir():
+        DiskSpace(directory, limits).look()
+
+
 class DiskSpace:
     """Watches the disk of one directory. Single-threaded.
 
@@ -35,8 +48,11 @@ class DiskSpace:
         free_bytes: Room for the appliance's data as of the last `look`: without what the ballast will take again.
     """
 
-    def __init__(self, directory: Path, limits: RecorderConfig) -> None:
+    def __init__(
+        self, directory: Path, limits: RecorderConfig, *, free_of: Callable[[Path], int] = unused_bytes
+    ) -> None:
         self._directory = directory
+        self._free_of = free_of
         self._limits = {
             DiskLevel.WARN: limits.warn_free_mb * BYTES_PER_MB,
             DiskLevel.EVICT: limits.evict_free_mb * BYTES_PER_MB,
@@ -50,8 +66,7 @@ class DiskSpace:
     def look(self) -> DiskLevel:
         """Measure, and set or remove the ballast; a change of level is logged."""
         held = self._held_bytes()
-        disk = os.statvfs(self._directory)
-        self.free_bytes = max(0, disk.f_bavail * disk.f_frsize + held - self._ballast_bytes)
+        self.free_bytes = max(0, self._free_of(self._directory) + held - self._ballast_bytes)
         before, self.level = self.level, self._level_of(self.free_bytes)
         if self.level is not before:
             self._tell(before)
@@ -60,10 +75,6 @@ class DiskSpace:
         elif self.level is not DiskLevel.STOP and held < self._ballast_bytes:
             self._take_ballast()
         return self.level
-
-    def bytes_wanted(self, level: DiskLevel) -> int:
-        """How much must go until a level is left."""
-        return max(0, int(self._limits[level] * _LEAVE_FACTOR) - self.free_bytes)
 
     def _level_of(self, free: int) -> DiskLevel:
         reached = max((level for level, limit in self._limits.items() if free < limit), default=DiskLevel.FINE)

@@ -13,7 +13,7 @@ nobody ever acknowledged anything, everything: rows that nobody asked for must n
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from appliance.clock import rfc3339
 from appliance.config import ApplianceConfig
 from appliance.messages import range_record
-from appliance.records.disk_space import BYTES_PER_MB, DiskLevel, DiskSpace
+from appliance.records.disk_space import BYTES_PER_MB, DiskLevel, DiskSpace, unused_bytes
 from appliance.records.durable import TEMPORARY_SUFFIX
 from appliance.records.journal import Journal
 from appliance.records.partition import Partition
@@ -52,10 +52,12 @@ class Retained:
 class Retention:
     """Frees space in small steps, in the journal's thread. `may_write` and `status` are for any thread."""
 
-    def __init__(self, config: ApplianceConfig, journal: Journal) -> None:
+    def __init__(
+        self, config: ApplianceConfig, journal: Journal, *, free_of: Callable[[Path], int] = unused_bytes
+    ) -> None:
         self._config, self._journal = config, journal
+        self._space = DiskSpace(config.state_dir, config.recorder, free_of=free_of)
         self._images = config.state_dir / "images"
-        self._space = DiskSpace(config.state_dir, config.recorder)
         self._freed = {"ok_images": 0, "reject_images": 0, "partitions": 0, "unacknowledged_rows": 0}
         self._alarm: str | None = None
 
