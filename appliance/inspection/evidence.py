@@ -7,6 +7,7 @@ frame whose end is missing always shows it. All grey values are on a scale of 0.
 import zlib
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from appliance.messages import Reason, Trigger
 from appliance.ring import Pixels
 
 ROW_STEP = 8
+_LONGEST_WINDOW = 64  # of any recipe
 BAYER_ROW_STEP = 9  # odd, so that red-green and green-blue rows alternate in the sample
 
 
@@ -105,29 +107,46 @@ def doubt_image(evidence: Evidence, limits: EvidenceLimits) -> Doubt | None:
 
 
 class EvidenceChecker:
-    """The checks of one camera; it remembers the camera's last frames to know an old one again."""
+    """The checks of one camera; it remembers the camera's last frames to know an old one again.
 
-    def __init__(self, limits: EvidenceLimits) -> None:
+    Args:
+        limits: Of the recipe in use, or of all recipes that a frame is to be held against.
+    """
+
+    def __init__(self, *limits: EvidenceLimits) -> None:
         self._limits = limits
-        self._fingerprints: deque[int] = deque(maxlen=limits.freshness_window)
-        self._frame_ids: deque[tuple[int, int]] = deque(maxlen=limits.freshness_window)
+        self._fingerprints: deque[int] = deque(maxlen=_LONGEST_WINDOW)
+        self._frame_ids: deque[tuple[int, int]] = deque(maxlen=_LONGEST_WINDOW)
+
+    def hold_against(self, *limits: EvidenceLimits) -> None:
+        """Check the next frames by these limits; what was seen stays known."""
+        self._limits = limits
 
     def check(self, pixels: Pixels, pixel_format: str, trigger: Trigger) -> Doubt | None:
-        """Measure one frame, in the order of arrival; None when nothing speaks against it."""
+        """Measure one frame, in the order of arrival; None when nothing speaks against it by the first limits."""
+        return self.check_all(pixels, pixel_format, trigger)[0]
+
+    def check_all(self, pixels: Pixels, pixel_format: str, trigger: Trigger) -> list[Doubt | None]:
+        """Measure one frame, in the order of arrival; for each limits a doubt, or None."""
         evidence = measure(pixels, pixel_format)
-        stale = self._doubt_freshness(evidence.fingerprint, trigger)
+        doubts = [
+            doubt_image(evidence, limits) or self._doubt_freshness(evidence.fingerprint, trigger, limits)
+            for limits in self._limits
+        ]
         self._fingerprints.append(evidence.fingerprint)
         self._frame_ids.append((trigger.stream_epoch, trigger.frame_id))
-        return doubt_image(evidence, self._limits) or stale
+        return doubts
 
-    def _doubt_freshness(self, fingerprint: int, trigger: Trigger) -> Doubt | None:
+    def _doubt_freshness(self, fingerprint: int, trigger: Trigger, limits: EvidenceLimits) -> Doubt | None:
         """Look for the frame among the last ones; a camera's counter may wrap, so older ids may come again."""
-        window = self._limits.freshness_window
-        if trigger.frame_id and (trigger.stream_epoch, trigger.frame_id) in self._frame_ids:
+        window = limits.freshness_window
+        frame_id = (trigger.stream_epoch, trigger.frame_id)
+        if trigger.frame_id and frame_id in islice(reversed(self._frame_ids), window):
             told = f"frame_id {trigger.frame_id} came before, within the last {window} frames of this stream"
             return Doubt("frame_id_repeated", Reason.STALE_FRAME, told)
-        if fingerprint in self._fingerprints:
-            ago = 1 + list(reversed(self._fingerprints)).index(fingerprint)
+        recent = list(islice(reversed(self._fingerprints), window))
+        if fingerprint in recent:
+            ago = 1 + recent.index(fingerprint)
             told = f"the same pixels as {ago} frame{'s' if ago > 1 else ''} before, limit: none of the last {window}"
             return Doubt("pixels_repeated", Reason.STALE_FRAME, told)
         return None

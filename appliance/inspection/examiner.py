@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.clock import NS_PER_MS
-from appliance.config import Recipe
 from appliance.errors import ModelError
 from appliance.inspection.gather import Gatherer
-from appliance.inspection.judge import Judgement, judge, lowest_score
+from appliance.inspection.judge import Judgement, Region, judge, outside
+from appliance.inspection.recipes import LoadedRecipe
 from appliance.inspection.session import DetectorSession
 from appliance.messages import Reason, VerdictWord
 from appliance.modelling import ModelBundle, Placement, decoder_for
+from appliance.modelling.detections import Detections
 from appliance.ring import FrameLease
 
 log = logging.getLogger(__name__)
@@ -43,16 +44,23 @@ class Inference:
     took_ms: float
 
 
-class Examiner:
-    """A model and a recipe at work. `infer` belongs to the inference thread, everything else to the loop."""
+@dataclass(frozen=True)
+class Question:
+    """One view of a frame, and the recipe to judge it by; region None: the whole frame."""
 
-    def __init__(self, bundle: ModelBundle, session: DetectorSession, recipe: Recipe) -> None:
+    recipe: LoadedRecipe
+    view: str
+    region: Region | None
+
+
+class Examiner:
+    """A model at work. `infer` belongs to the inference thread, everything else to the loop."""
+
+    def __init__(self, bundle: ModelBundle, session: DetectorSession) -> None:
         self._bundle = bundle
         self._session = session
-        self._recipe = recipe
         self._decoder = decoder_for(bundle, session.output_shapes)
         self._gatherer = Gatherer(bundle.input, session.max_batch)
-        self._score = lowest_score(recipe)
 
     def refusal(self, lease: FrameLease) -> Judgement | None:
         """Answer a frame whose shape the model can't take; None when it can."""
@@ -77,33 +85,47 @@ class Examiner:
             took_ms=(time.monotonic_ns() - start_ns) / NS_PER_MS,
         )
 
-    def judge(self, leases: Sequence[FrameLease], inference: Inference) -> list[Judgement]:
-        """Judge each frame of a batch. What failed on the way makes its frames UNKNOWN/`model_error`."""
+    def judge(
+        self, leases: Sequence[FrameLease], inference: Inference, questions: Sequence[Sequence[Question]]
+    ) -> list[list[Judgement]]:
+        """Judge each frame of a batch, one judgement a question. What failed on the way is UNKNOWN/`model_error`.
+
+        Args:
+            questions: For each frame, at least one.
+        """
         if inference.outputs is None:
-            return [_model_error(inference.failure)] * len(leases)
+            return [[_model_error(inference.failure)] * len(asked) for asked in questions]
         try:
-            return self._judge(leases, inference.outputs, inference.placements)
+            return self._judge(leases, inference.outputs, inference.placements, questions)
         except Exception as error:  # as above: a decoder meets outputs that nobody foresaw
-            return [_model_error(_told(error))] * len(leases)
+            failure = _model_error(_told(error))
+            return [[failure] * len(asked) for asked in questions]
 
     def _judge(
-        self, leases: Sequence[FrameLease], outputs: list[NDArray[np.float32]], placements: list[Placement]
-    ) -> list[Judgement]:
+        self,
+        leases: Sequence[FrameLease],
+        outputs: list[NDArray[np.float32]],
+        placements: list[Placement],
+        questions: Sequence[Sequence[Question]],
+    ) -> list[list[Judgement]]:
         detections = self._decoder.decode(
             outputs,
             placements,
-            score=self._score,
+            score=min(question.recipe.score for asked in questions for question in asked),
             nms_iou=self._bundle.thresholds.nms_iou,
             max_detections=_MAX_DETECTIONS,
         )
-        judgements = []
-        for lease, found, finite in zip(leases, detections, finite_frames(outputs, len(leases)), strict=True):
-            if not finite:
-                judgements.append(_model_error(f"model {self._bundle.name}: output holds NaN or infinite values"))
-                continue
-            whole = (0, 0, lease.geometry.width, lease.geometry.height)
-            judgements.append(judge(found, self._bundle.class_names, self._recipe, whole))
-        return judgements
+        finite = finite_frames(outputs, len(leases))
+        failure = _model_error(f"model {self._bundle.name}: output holds NaN or infinite values")
+        return [
+            [self._answer(lease, found, question) if is_finite else failure for question in asked]
+            for lease, found, is_finite, asked in zip(leases, detections, finite, questions, strict=True)
+        ]
+
+    def _answer(self, lease: FrameLease, found: Detections, question: Question) -> Judgement:
+        width, height = lease.geometry.width, lease.geometry.height
+        region = question.region or (0, 0, width, height)
+        return outside(region, width, height) or judge(found, self._bundle.class_names, question.recipe.recipe, region)
 
 
 def finite_frames(outputs: Sequence[NDArray[np.float32]], count: int) -> list[bool]:

@@ -14,26 +14,26 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 
 from appliance.clock import NS_PER_MS, NS_PER_S
-from appliance.config import ApplianceConfig, Recipe, load_recipe, recipe_reference
+from appliance.config import ApplianceConfig, load_recipe
 from appliance.inspection.batcher import Batcher, Waiting
 from appliance.inspection.cost import BatchCost
 from appliance.inspection.counters import CameraCounters, InspectionCounters
-from appliance.inspection.evidence import EvidenceChecker
-from appliance.inspection.examiner import Examiner, Inference
+from appliance.inspection.evidence import Doubt, EvidenceChecker
+from appliance.inspection.examiner import Examiner, Inference, Question
 from appliance.inspection.inference_thread import DEPTH, InferenceThread
-from appliance.inspection.judge import Judgement, check_recipe
+from appliance.inspection.judge import Judgement
+from appliance.inspection.recipes import RecipeSet
 from appliance.inspection.session import DetectorSession
 from appliance.messages import Finding, Reason, Trigger, VerdictWord
-from appliance.modelling import ModelBundle, load_bundle
+from appliance.modelling import load_bundle
 from appliance.ring import CameraFeed, FrameLease, ReaderRole
 from appliance.stage import Stage
-from appliance.wire.publisher_link import PublisherLink
+from appliance.wire.publisher_link import PublisherLink, decode_recipes
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +45,11 @@ _STOP_BUDGET_NS = NS_PER_S  # for finishing what is held; the rest is abandoned 
 
 @dataclass(frozen=True)
 class HeldFrame:
-    """A leased frame with good evidence, on its way to the model."""
+    """A leased frame with good evidence, on its way to the model; `questions` are what it will be judged for."""
 
     lease: FrameLease
     evidence_ms: float
+    questions: tuple[Question, ...]
 
 
 HeldBatch = list[Waiting[HeldFrame]]
@@ -83,9 +84,8 @@ class Inspector:
 
     def __init__(self, config: ApplianceConfig, stage: Stage) -> None:
         """Load recipe and model; nothing is connected yet."""
-        recipe = load_recipe(config.recipe)
-        bundle = load_bundle(config.models_dir / recipe.model)
-        check_recipe(recipe, bundle)
+        bundle = load_bundle(config.models_dir / load_recipe(config.recipe).model)
+        recipes = RecipeSet(config, bundle)
         session = DetectorSession(
             bundle,
             provider=config.inspector.execution_provider,
@@ -93,19 +93,17 @@ class Inspector:
             max_batch=config.inspector.max_batch,
         )
         self._stage = stage
-        self._recipe = recipe
+        self._recipes = recipes
         self._session = session
-        self._introduction = _introduction(config.recipe, recipe, bundle)
+        self._model = {"name": bundle.name, "sha256": bundle.sha256}
         names = [camera.name for camera in config.cameras]
         self._feeds = [
             CameraFeed(name, config.runtime_dir / f"ring.{name}.sock", ReaderRole.INSPECTOR) for name in names
         ]
-        self._checkers = {name: EvidenceChecker(recipe.evidence) for name in names}
+        self._checkers = {name: EvidenceChecker(recipes.main.recipe.evidence) for name in names}
         self._counters = InspectionCounters({name: CameraCounters() for name in names})
         self._publisher = PublisherLink(config.runtime_dir)
-        self._examiner = Examiner(bundle, session, recipe)
-        send_margin_ms = min(config.delivery.send_margin_ms, recipe.deadline_ms / 2)  # as the publisher reckons
-        self._time_to_answer_ns = round((recipe.deadline_ms - send_margin_ms) * NS_PER_MS)
+        self._examiner = Examiner(bundle, session)
         self._cost = BatchCost()
         self._batcher = Batcher[HeldFrame](
             max_batch=session.max_batch,
@@ -129,13 +127,14 @@ class Inspector:
 
     def _warn_of_short_deadline(self) -> None:
         needed_ms = (self._cost.mean_ns(1) + _HANDOFF_MARGIN_NS) / NS_PER_MS
-        given_ms = self._time_to_answer_ns / NS_PER_MS
+        main = self._recipes.main
+        given_ms = main.time_to_answer_ns / NS_PER_MS
         if given_ms < needed_ms:  # no error: the machine may be busy just now, and late parts are rejected anyway
             log.warning(
                 "recipe %s: deadline_ms %g less the send margin leaves %.1f ms, but one inference takes %.1f ms with "
                 "%d threads; parts will be late: raise deadline_ms, or use a faster model",
-                self._recipe.name,
-                self._recipe.deadline_ms,
+                main.recipe.name,
+                main.recipe.deadline_ms,
                 given_ms,
                 needed_ms,
                 self._session.threads,
@@ -160,7 +159,9 @@ class Inspector:
             self._answer_batch(batch, inference)
 
     def _connect(self) -> None:
-        self._publisher.connect({"role": "inspector", "pid": os.getpid(), **self._introduction})
+        if not self._publisher.is_connected:
+            in_use = {"in_use": self._recipes.in_use_sha256s}
+            self._publisher.connect({"role": "inspector", "pid": os.getpid(), **self._introduction(), **in_use})
         now_ns = time.monotonic_ns()
         for feed in self._feeds:
             feed.connect_when_due(now_ns)
@@ -174,10 +175,18 @@ class Inspector:
         peers = [peer for peer in peers if peer.is_connected]
         ready, _, _ = select.select([self._session_thread, *peers], [], [], sleep_s)
         if self._publisher in ready:
-            self._publisher.poll()
+            self._listen_to_publisher()
         for feed in self._feeds:
             if feed in ready:
                 self._take_from(feed)
+
+    def _listen_to_publisher(self) -> None:
+        """Change recipes before the next frame is taken; then say so."""
+        for message in self._publisher.poll():
+            in_use = self._recipes.use(decode_recipes(message))
+            for checker in self._checkers.values():
+                checker.hold_against(*(one.recipe.evidence for one in self._recipes.in_use))
+            self._publisher.acknowledge_recipes(in_use)
 
     def _has_room(self) -> bool:
         """Whether the session can take a batch now: it is idle, or a full one may wait right behind the running one."""
@@ -203,27 +212,43 @@ class Inspector:
         start_ns = time.monotonic_ns()
         try:
             pixels, trigger = lease.pixels, lease.trigger
-            doubt = self._checkers[camera].check(pixels, lease.geometry.pixel_format, trigger)
+            doubts = self._checkers[camera].check_all(pixels, lease.geometry.pixel_format, trigger)
             checked_ns = time.monotonic_ns()
             evidence_ms = (checked_ns - start_ns) / NS_PER_MS
             self._counters.evidence_ms.add(evidence_ms)
             stage_ms = {"queue": (start_ns - trigger.received_ns) / NS_PER_MS, "evidence": evidence_ms}
-            refusal = self._examiner.refusal(lease)
-            if doubt is not None:
-                counters.doubts[doubt.check] += 1
-                self._answer(camera, trigger, Judgement(VerdictWord.UNKNOWN, doubt.reason, doubt.detail), stage_ms)
+            questions = self._questions(camera, trigger, doubts, stage_ms)
+            refusal = self._examiner.refusal(lease) if questions else None
+            if not questions:
+                counters.doubts[next(doubt.check for doubt in doubts if doubt is not None)] += 1
             elif refusal is not None:
                 counters.refused += 1
-                self._answer(camera, trigger, refusal, stage_ms)
+                for question in questions:
+                    self._answer(camera, trigger, question, refusal, stage_ms)
             else:
                 address = pixels.__array_interface__["data"][0]
-                deadline_ns = trigger.exposed_ns + self._time_to_answer_ns
-                frame = HeldFrame(lease, evidence_ms)
+                deadline_ns = trigger.exposed_ns + self._recipes.time_to_answer_ns
+                frame = HeldFrame(lease, evidence_ms, questions)
                 self._batcher.add(Waiting(camera, frame, checked_ns, deadline_ns, address, pixels.nbytes))
                 is_held = True
         finally:
             if not is_held:
                 lease.release()
+
+    def _questions(
+        self, camera: str, trigger: Trigger, doubts: Sequence[Doubt | None], stage_ms: dict[str, float]
+    ) -> tuple[Question, ...]:
+        """What a frame is to be judged for, by each recipe that has no doubt of it; answers for those that have."""
+        questions: list[Question] = []
+        for recipe, doubt in zip(self._recipes.in_use, doubts, strict=True):
+            asked = [Question(recipe, view, region) for view, region in recipe.views(camera)]
+            if doubt is None:
+                questions += asked
+                continue
+            unknown = Judgement(VerdictWord.UNKNOWN, doubt.reason, doubt.detail)
+            for question in asked:
+                self._answer(camera, trigger, question, unknown, stage_ms)
+        return tuple(questions)
 
     def _give_up_late_frames(self) -> None:
         for waiting in self._batcher.give_up(time.monotonic_ns()):
@@ -234,18 +259,23 @@ class Inspector:
         """Judge a batch, tell the findings, give the frames back whatever happens."""
         judging_ns = time.monotonic_ns()
         try:
-            judgements = self._examiner.judge([waiting.frame.lease for waiting in batch], inference)
+            questions = [waiting.frame.questions for waiting in batch]
+            judgements = self._examiner.judge([waiting.frame.lease for waiting in batch], inference, questions)
             judging_ms = (time.monotonic_ns() - judging_ns) / NS_PER_MS
             self._count(batch, judgements, inference, judging_ms)  # before anybody can hear of it
-            for waiting, judgement in zip(batch, judgements, strict=True):
-                stage_ms = _stage_ms(waiting.frame, inference, judging_ms)
-                self._answer(waiting.camera, waiting.frame.lease.trigger, judgement, stage_ms)
+            for waiting, answers in zip(batch, judgements, strict=True):
+                frame, trigger = waiting.frame, waiting.frame.lease.trigger
+                stage_ms = _stage_ms(frame, inference, judging_ms)
+                for question, judgement in zip(frame.questions, answers, strict=True):
+                    self._answer(waiting.camera, trigger, question, judgement, stage_ms)
         finally:
             for waiting in batch:
                 waiting.frame.lease.release()
         self._cost.learn(len(batch), time.monotonic_ns() - inference.start_ns)
 
-    def _answer(self, camera: str, trigger: Trigger, judgement: Judgement, stage_ms: dict[str, float]) -> None:
+    def _answer(
+        self, camera: str, trigger: Trigger, question: Question, judgement: Judgement, stage_ms: dict[str, float]
+    ) -> None:
         # Without a finding (publisher away, socket full) its own timer decides UNKNOWN/late: nothing is kept for later.
         finding = Finding(
             camera=camera,
@@ -255,22 +285,24 @@ class Inspector:
             detail=judgement.detail,
             defects=judgement.defects,
             near_misses=judgement.near_misses,
-            region_px=(0, 0, trigger.width, trigger.height),
+            region_px=question.region or (0, 0, trigger.width, trigger.height),
             stage_ms={name: round(took_ms, 3) for name, took_ms in stage_ms.items()},
+            view=question.view,
+            recipe_sha256=question.recipe.sha256,
         )
         self._publisher.send_finding(finding)
 
     def _count(
-        self, batch: HeldBatch, judgements: Sequence[Judgement], inference: Inference, judging_ms: float
+        self, batch: HeldBatch, judgements: Sequence[Sequence[Judgement]], inference: Inference, judging_ms: float
     ) -> None:
         self._counters.batches += 1
         self._counters.inference_ms.add(inference.took_ms)
         self._counters.judging_ms.add(judging_ms)
-        for waiting, judgement in zip(batch, judgements, strict=True):
+        for waiting, answers in zip(batch, judgements, strict=True):
             counters = self._counters.cameras[waiting.camera]
             counters.inspected += 1
             counters.copied += inference.copies
-            counters.model_errors += judgement.reason is Reason.MODEL_ERROR
+            counters.model_errors += answers[0].reason is Reason.MODEL_ERROR
 
     # -- stop
 
@@ -295,6 +327,10 @@ class Inspector:
             feed.close()
         self._publisher.close()
 
+    def _introduction(self) -> dict[str, Any]:
+        """Which model and recipes speak: for the publisher's records."""
+        return {"model": self._model, **self._recipes.introduction()}
+
     # -- status
 
     def status(self) -> dict[str, Any]:
@@ -303,7 +339,8 @@ class Inspector:
         for feed in self._feeds:
             told["cameras"][feed.camera]["is_connected"] = feed.is_connected
         return {
-            **self._introduction,
+            "model": self._model,
+            "recipe": self._recipes.in_use[0].reference,
             "execution_provider": self._session.provider,
             "intra_op_num_threads": self._session.threads,
             "max_batch": self._session.max_batch,
@@ -322,12 +359,4 @@ def _stage_ms(frame: HeldFrame, inference: Inference, judging_ms: float) -> dict
         "queue": since_receipt_ms - frame.evidence_ms,
         "inference": inference.took_ms,
         "judge": judging_ms,
-    }
-
-
-def _introduction(recipe_path: Path, recipe: Recipe, bundle: ModelBundle) -> dict[str, Any]:
-    """Which model and recipe speak: for the publisher's records and for status."""
-    return {
-        "model": {"name": bundle.name, "sha256": bundle.sha256},
-        "recipe": recipe_reference(recipe_path, recipe),
     }

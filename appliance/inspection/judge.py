@@ -76,6 +76,14 @@ def lowest_score(recipe: Recipe) -> float:
     return min(recipe.near_miss_score, *(rule.score for rule in recipe.classes.values()))
 
 
+def outside(region: Region, width_px: int, height_px: int) -> Judgement | None:
+    """Answer a view that its frame doesn't show whole; None when it does."""
+    if region[2] <= width_px and region[3] <= height_px:
+        return None
+    told = f"the view {list(region)} doesn't lie inside the frame of {width_px}x{height_px} px; correct region_px"
+    return Judgement(VerdictWord.UNKNOWN, Reason.IMAGE_INVALID, told)
+
+
 def judge(detections: Detections, class_names: Sequence[str], recipe: Recipe, region: Region) -> Judgement:
     """Apply the recipe's rules to the detections of one view.
 
