@@ -21,6 +21,7 @@ from typing import Any
 from appliance.clock import NS_PER_S
 from appliance.config import ApplianceConfig, Recipe, load_recipe
 from appliance.errors import ConfigError, DiskFull
+from appliance.records.disk_space import make_room_to_start
 from appliance.records.encoder import ImageEncoder
 from appliance.records.group_commit import Committed, GroupCommit
 from appliance.records.images import ImageStore
@@ -86,6 +87,7 @@ class Recorder:
         self._is_tending_disk = False
         self._tend_disk_due_ns = 0
         self._open = ExitStack()
+        make_room_to_start(config.state_dir, settings)
         with ExitStack() as opened:
             self._journal = Journal.open(config.state_dir / "journal", partition_minutes=settings.partition_minutes)
             opened.callback(self._journal.close)

@@ -9,23 +9,37 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config import ApplianceConfig, CameraConfig, FolderSource, RecorderConfig
 from appliance.errors import DiskFull
+from appliance.records.disk_space import DiskLevel, make_room_to_start
 from appliance.records.journal import Journal
+from appliance.records.retention import Retention
 from appliance.testing.journal_records import LEDGER_EPOCH, inspection
 
-SMALL_DISK_MB = 6
+
+@contextlib.contextmanager
+def mounted(folder: Path, size_mb: int) -> Iterator[Path]:
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(folder)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    if said.returncode:
+        pytest.skip(f"a small tmpfs can't be mounted here: {said.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # also when a failed test holds files
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = f"size={SMALL_DISK_MB}m"
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"a small tmpfs can't be mounted here: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with mounted(tmp_path / "disk", 6) as folder:
+        yield folder
+
+
+@pytest.fixture
+def larger_disk(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "disk", 24) as folder:
+        yield folder
 
 
 def fill(journal: Journal) -> None:
@@ -93,6 +107,70 @@ def test_a_start_on_a_full_disk_says_so_and_works_once_there_is_space(small_disk
     hog.unlink()
     journal = Journal.open(small_disk / "journal")
     assert journal.append([inspection(1)]) == [1]
+    journal.close()
+
+
+def configuration(folder: Path) -> ApplianceConfig:
+    return ApplianceConfig(
+        line="line1",
+        station="station1",
+        recipe=folder / "recipe.toml",
+        models_dir=folder,
+        state_dir=folder,
+        cameras=(CameraConfig(name="cam0", source=FolderSource(kind="folder", images=folder)),),
+        recorder=RecorderConfig(required_consumers=("mes",), warn_free_mb=4, evict_free_mb=3, stop_free_mb=2),
+    )
+
+
+def test_a_disk_that_others_fill_to_the_last_byte_is_got_out_of_by_the_ballast(small_disk: Path) -> None:
+    journal = Journal.open(small_disk / "journal")
+    retention = Retention(configuration(small_disk), journal)
+    retention.step()
+    journal.append([inspection(number, pad="x" * 20_000) for number in range(1, 33)])
+    journal.seal()
+    journal.append([inspection(33)])
+    take_all_space(small_disk / "hog")
+    with pytest.raises(DiskFull):
+        journal.append([inspection(34, pad="x" * 60_000)])
+    done = retention.step()
+    assert done.level is DiskLevel.STOP
+    assert [record["kind"] for record, _ in done.rows] == ["lost_range"]
+    assert (journal.oldest_seq, journal.head_seq) == (33, 34)
+    assert journal.append([inspection(34)]) == [35]
+    journal.close()
+
+
+def test_a_start_on_a_disk_that_others_filled_is_made_possible_by_the_ballast(small_disk: Path) -> None:
+    settings = configuration(small_disk)
+    journal = Journal.open(small_disk / "journal")
+    Retention(settings, journal).step()
+    journal.append([inspection(1)])
+    journal.close()
+    take_all_space(small_disk / "hog")
+    with pytest.raises(DiskFull):
+        Journal.open(small_disk / "journal")
+    make_room_to_start(settings.state_dir, settings.recorder)
+    journal = Journal.open(small_disk / "journal")
+    assert journal.head_seq == 1
+    journal.close()
+
+
+def test_hours_on_a_small_disk_lose_rows_only_with_a_record_of_them(larger_disk: Path) -> None:
+    journal = Journal.open(larger_disk / "journal", partition_max_mb=2)
+    retention = Retention(configuration(larger_disk), journal)
+    told: set[int] = set()
+    while journal.oldest_seq < 3000:
+        assert retention.may_write
+        first = journal.head_seq + 1
+        journal.append([inspection(number, pad="x" * 8000) for number in range(first, first + 50)])
+        while (done := retention.step()).is_busy:
+            for record, _ in done.rows:
+                told.update(range(record["first_trigger_id"], record["last_trigger_id"] + 1))
+    kept = [json.loads(body) for _, body in journal.read(1, journal.head_seq, limit=10**6)]
+    closed = {record["inspection_id"] for record in kept if record["kind"] == "inspection"}
+    known = journal.triggers(LEDGER_EPOCH, "cam0", 1)
+    assert closed | told == known
+    assert not closed & told
     journal.close()
 
 
