@@ -17,8 +17,10 @@
     ├── StageFailed           9  STAGE     a supervised process could not be kept alive
     ├── ToolMissing          10  TOOL      gcc or a system package is missing
     ├── NotRunning           11  NOT_RUNNING  no appliance in this runtime directory
-    └── JournalError         13  JOURNAL   journal damaged, foreign, newer, in use, or its disk fails
-        └── DiskFull                       no space: nothing was written, later it may be
+    ├── JournalError         13  JOURNAL   journal damaged, foreign, newer, in use, or its disk fails
+    │   └── DiskFull                       no space: nothing was written, later it may be
+    ├── KeysError            14  KEYS      a key file is missing, damaged or open to others; a client is unknown
+    └── ResultMissing        15  RESULT    no such result, or its image isn't there
 
 A message says what, where (camera serial, slot, frame_id, file and key), expected, got, next step: in one line.
 Exit code 2 is a wrong command line (click's own), 130 an interrupt.
@@ -44,6 +46,8 @@ class ExitCode(IntEnum):
     NOT_RUNNING = 11
     CHECK_FAILED = 12
     JOURNAL = 13
+    KEYS = 14
+    RESULT = 15
     INTERRUPTED = 130
 
 
@@ -143,3 +147,15 @@ class JournalError(ApplianceError, OSError):
 
 class DiskFull(JournalError):
     """No space left: nothing of what was asked for is written, and the same may be tried again later."""
+
+
+class KeysError(ApplianceError):
+    """Keys can't be used or changed: file missing, damaged or readable by others, client unknown or there already."""
+
+    exit_code = ExitCode.KEYS
+
+
+class ResultMissing(ApplianceError, LookupError):
+    """The journal has no such result, or the image of one isn't there; the message tells why."""
+
+    exit_code = ExitCode.RESULT

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 
 import zmq
 
+from appliance.wire.client_keys import Role
+from appliance.wire.keys import KeyStore
 from appliance.wire.sockets import ServerSocket
 
-_MAX_SUBSCRIPTION_BYTES = 256
+MAX_TOPICS = 64
+"""Subscriptions one connection may hold: each one costs memory here."""
+_MAX_SUBSCRIPTION_BYTES = 1024  # a CURVE handshake needs more than 256
 _BATCH = 1000
 _WELCOME_PREFIX = b"welcome "
 
@@ -21,10 +25,12 @@ class BroadcastSocket:
         garbage: Upstream messages that were no subscription.
     """
 
-    def __init__(self, endpoint: str, *, setting: str, sndhwm: int) -> None:
+    def __init__(self, endpoint: str, *, role: Role, keys: KeyStore | None, setting: str, sndhwm: int) -> None:
         self.server = ServerSocket(
             zmq.XPUB,
             endpoint,
+            role=role,
+            keys=keys,
             setting=setting,
             max_frame_bytes=_MAX_SUBSCRIPTION_BYTES,
             sndhwm=sndhwm,
@@ -45,15 +51,20 @@ class BroadcastSocket:
         """Read waiting subscription messages; unread ones pile up."""
         for _ in range(limit):
             try:
-                message = self.server.socket.recv(zmq.DONTWAIT)
+                frame = self.server.socket.recv(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
-            if message[:1] == b"\x01":
-                self.subscriptions += 1
-            elif message[:1] == b"\x00":
-                self.subscriptions -= 1
-            else:
-                self.garbage += 1
+            self._take(frame)
+
+    def _take(self, frame: zmq.Frame) -> None:
+        connection = self.server.doorkeeper.identify(frame)
+        step = {b"\x01": 1, b"\x00": -1}.get(frame.bytes[:1], 0)
+        self.subscriptions += step
+        self.garbage += not step
+        if connection is not None:
+            connection.topics += step
+        if not step or (connection is not None and connection.topics > MAX_TOPICS):
+            self.server.doorkeeper.hang_up(frame)
 
 
 def welcome_frame(frame: bytes) -> tuple[bytes, bytes]:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Self
 import zmq
 
 from appliance.errors import PeerSilent
+from appliance.wire.client_keys import ClientKeys, Role
+from appliance.wire.keys import KeyStore
 from appliance.wire.requests import Peer, RequestSocket
 from appliance.wire.sockets import ClientSocket
 
@@ -32,11 +34,17 @@ class ControlServer:
 
     Raises:
         PublishError: Endpoint busy, malformed, or open to others without keys.
+        KeysError: The box's keys are damaged or open to others.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keys: KeyStore | None = None) -> None:
         self._requests = RequestSocket(
-            endpoint, setting="delivery.control_endpoint", max_frame_bytes=MAX_MESSAGE_BYTES, sndhwm=_SNDHWM
+            endpoint,
+            role=Role.CONTROL,
+            keys=keys,
+            setting="delivery.control_endpoint",
+            max_frame_bytes=MAX_MESSAGE_BYTES,
+            sndhwm=_SNDHWM,
         )
         self.bound_endpoint = self._requests.server.bound_endpoint
         self.invalid = 0
@@ -78,8 +86,9 @@ class ControlServer:
 class ControlClient:
     """Asks the publisher. One thread, one question at a time."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keys: ClientKeys | None = None) -> None:
         self._endpoint = endpoint
+        self._keys = keys
         self._client = self._connect()
 
     def ask(self, request: dict[str, Any], timeout_s: float = 2.0) -> dict[str, Any]:
@@ -111,7 +120,7 @@ class ControlClient:
         self.close()
 
     def _connect(self) -> ClientSocket:
-        return ClientSocket(zmq.DEALER, self._endpoint, max_frame_bytes=MAX_MESSAGE_BYTES)
+        return ClientSocket(zmq.DEALER, self._endpoint, keys=self._keys, max_frame_bytes=MAX_MESSAGE_BYTES)
 
 
 def _decode(message: bytes) -> dict[str, Any] | str:

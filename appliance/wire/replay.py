@@ -14,11 +14,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from appliance.wire.client_keys import Role
+from appliance.wire.keys import KeyStore
 from appliance.wire.requests import Peer, RequestSocket
 
 MAX_ROWS = 500
 MAX_REPLY_BYTES = 1024 * 1024
-MAX_REQUEST_BYTES = 256
+MAX_REQUEST_BYTES = 1024  # a CURVE handshake needs more than 256
 MAX_SEQ = 2**63 - 1
 _SNDHWM = 4
 _BATCH = 16
@@ -112,11 +114,17 @@ class ReplayServer:
 
     Raises:
         PublishError: Endpoint busy, malformed, or open to others without keys.
+        KeysError: The box's keys are damaged or open to others.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keys: KeyStore | None = None) -> None:
         self._requests = RequestSocket(
-            endpoint, setting="recorder.replay_endpoint", max_frame_bytes=MAX_REQUEST_BYTES, sndhwm=_SNDHWM
+            endpoint,
+            role=Role.RESULT,
+            keys=keys,
+            setting="recorder.replay_endpoint",
+            max_frame_bytes=MAX_REQUEST_BYTES,
+            sndhwm=_SNDHWM,
         )
         self.bound_endpoint = self._requests.server.bound_endpoint
         self.invalid = 0

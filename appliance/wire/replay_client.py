@@ -7,6 +7,7 @@ from typing import Self
 import zmq
 
 from appliance.errors import PeerSilent, PublishError
+from appliance.wire.client_keys import ClientKeys
 from appliance.wire.replay import Acked, Answer, BadEpoch, Gone, JournalHead, Refused, Rows
 from appliance.wire.sockets import ClientSocket
 
@@ -19,8 +20,9 @@ class ReplayClient:
     Each question raises PeerSilent when no answer comes in time, PublishError when it is refused.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keys: ClientKeys | None = None) -> None:
         self._endpoint = endpoint
+        self._keys = keys
         self._client = self._connect()
 
     def get(self, epoch: str, first_seq: int, last_seq: int, timeout_s: float = 2.0) -> Rows | Gone | BadEpoch:
@@ -67,7 +69,7 @@ class ReplayClient:
         raise PeerSilent(silence)
 
     def _connect(self) -> ClientSocket:
-        return ClientSocket(zmq.DEALER, self._endpoint, max_frame_bytes=_MAX_FRAME_BYTES)
+        return ClientSocket(zmq.DEALER, self._endpoint, keys=self._keys, max_frame_bytes=_MAX_FRAME_BYTES)
 
 
 def decode_answer(frames: Sequence[bytes]) -> Answer:

@@ -6,6 +6,7 @@
 import zmq
 
 from appliance.errors import PublishError
+from appliance.wire.client_keys import ClientKeys
 from appliance.wire.replay import Answer
 from appliance.wire.replay_client import decode_answer
 from appliance.wire.sockets import ClientSocket
@@ -20,8 +21,9 @@ class ReplayQuestions:
         PublishError: Not a ZeroMQ endpoint.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keys: ClientKeys | None = None) -> None:
         self._endpoint = endpoint
+        self._keys = keys
         self._client = self._connect()
 
     def fileno(self) -> int:
@@ -59,7 +61,7 @@ class ReplayQuestions:
         self._client.close()
 
     def _connect(self) -> ClientSocket:
-        return ClientSocket(zmq.DEALER, self._endpoint, max_frame_bytes=_MAX_FRAME_BYTES)
+        return ClientSocket(zmq.DEALER, self._endpoint, keys=self._keys, max_frame_bytes=_MAX_FRAME_BYTES)
 
     def _send(self, *frames: bytes) -> None:
         try:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import zmq
 
+from appliance.wire.client_keys import Role
+from appliance.wire.keys import KeyStore
 from appliance.wire.sockets import ServerSocket
 
 MAX_FRAMES = 8
@@ -28,10 +30,14 @@ class RequestSocket:
         garbage: Messages that can't be a request of any kind.
     """
 
-    def __init__(self, endpoint: str, *, setting: str, max_frame_bytes: int, sndhwm: int) -> None:
+    def __init__(
+        self, endpoint: str, *, role: Role, keys: KeyStore | None, setting: str, max_frame_bytes: int, sndhwm: int
+    ) -> None:
         self.server = ServerSocket(
             zmq.ROUTER,
             endpoint,
+            role=role,
+            keys=keys,
             setting=setting,
             max_frame_bytes=max_frame_bytes,
             sndhwm=sndhwm,
@@ -47,10 +53,14 @@ class RequestSocket:
                 frames = self._receive()
             except zmq.Again:
                 return
-            envelope_length = 2 if len(frames) > 1 and not frames[1] else 1
-            body = frames[envelope_length:]
-            if body and len(frames) <= MAX_FRAMES:
-                yield Peer(tuple(frames[:envelope_length])), body
+            connection = self.server.doorkeeper.identify(frames[-1])
+            if connection is None:
+                continue
+            parts = [frame.bytes for frame in frames]
+            envelope_length = 2 if len(parts) > 1 and not parts[1] else 1
+            body = parts[envelope_length:]
+            if body and len(parts) <= MAX_FRAMES:
+                yield Peer(tuple(parts[:envelope_length]), connection.client), body
             else:
                 self.garbage += 1
 
@@ -63,12 +73,14 @@ class RequestSocket:
             return False
         return True
 
-    def _receive(self) -> list[bytes]:
+    def _receive(self) -> list[zmq.Frame]:
         """Read one message, keeping the first frames only: a peer decides how many there are."""
         socket = self.server.socket
-        frames = [socket.recv(zmq.DONTWAIT)]
-        while socket.getsockopt(zmq.RCVMORE):
-            frame = socket.recv(zmq.DONTWAIT)
+        frames = [socket.recv(zmq.DONTWAIT, copy=False)]
+        while frames[-1].more:
+            frame = socket.recv(zmq.DONTWAIT, copy=False)
             if len(frames) <= MAX_FRAMES:
                 frames.append(frame)
+            else:
+                frames[-1] = frame
         return frames

@@ -19,6 +19,8 @@ import zmq
 from appliance.clock import rfc3339
 from appliance.errors import PublishError
 from appliance.wire.broadcast import BroadcastSocket, welcome_frame
+from appliance.wire.client_keys import ClientKeys, Role
+from appliance.wire.keys import KeyStore
 from appliance.wire.sockets import ClientSocket
 
 RESULT_TOPICS = ("result.", "sim.result.")
@@ -39,10 +41,13 @@ class ResultPublisher:
 
     Raises:
         PublishError: Endpoint busy, malformed, or open to others without keys.
+        KeysError: The box's keys are damaged or open to others.
     """
 
-    def __init__(self, endpoint: str) -> None:
-        self._broadcast = BroadcastSocket(endpoint, setting="recorder.result_endpoint", sndhwm=_SNDHWM)
+    def __init__(self, endpoint: str, keys: KeyStore | None = None) -> None:
+        self._broadcast = BroadcastSocket(
+            endpoint, role=Role.RESULT, keys=keys, setting="recorder.result_endpoint", sndhwm=_SNDHWM
+        )
         self.bound_endpoint = self._broadcast.server.bound_endpoint
         """The endpoint with its real port, where 0 was asked for."""
 
@@ -130,8 +135,11 @@ class ResultSubscriber:
         *,
         epoch: str | None = None,
         next_seq: int = 1,
+        keys: ClientKeys | None = None,
     ) -> None:
-        self._client = ClientSocket(zmq.SUB, endpoint, max_frame_bytes=MAX_RECORD_BYTES, options={zmq.RCVHWM: _RCVHWM})
+        self._client = ClientSocket(
+            zmq.SUB, endpoint, keys=keys, max_frame_bytes=MAX_RECORD_BYTES, options={zmq.RCVHWM: _RCVHWM}
+        )
         for topic in (*topics, *_HEAD_TOPICS):
             self._client.socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
         self._epoch = epoch

@@ -17,12 +17,16 @@ from typing import Any
 import zmq
 
 from appliance.errors import PublishError
+from appliance.wire.certificate import Certificate
+from appliance.wire.client_keys import ClientKeys, Role
+from appliance.wire.doorkeeper import Doorkeeper
+from appliance.wire.keys import KeyStore
 from appliance.wire.monitor import Monitor
 
 HEARTBEAT_INTERVAL_MS = 500
 HEARTBEAT_TIMEOUT_MS = 1500
 """A stopped peer is noticed within this time on either side."""
-HANDSHAKE_MS = 3000
+HANDSHAKE_MS = 2000
 """A connection that has not finished its handshake by then is dropped, on either side."""
 BACKLOG = 128
 RECONNECT_MS = (50, 500)
@@ -35,6 +39,8 @@ class ServerSocket:
 
     Args:
         kind: zmq.XPUB or zmq.ROUTER.
+        role: What a key must be good for here.
+        keys: The box's keys; used only where an endpoint needs them.
         setting: Configuration key that names the endpoint; for messages.
         max_frame_bytes: A peer that sends a longer frame is disconnected.
         sndhwm: Messages that may wait for one peer; what comes then is lost to it, not to others.
@@ -42,6 +48,7 @@ class ServerSocket:
 
     Raises:
         PublishError: Endpoint busy, malformed, or open to others without keys.
+        KeysError: The server's keys are damaged or open to others.
     """
 
     def __init__(
@@ -49,16 +56,24 @@ class ServerSocket:
         kind: int,
         endpoint: str,
         *,
+        role: Role,
+        keys: KeyStore | None,
         setting: str,
         max_frame_bytes: int,
         sndhwm: int,
         options: dict[int, int] | None = None,
     ) -> None:
-        refuse_open_endpoint(endpoint)
+        store = needed_keys(endpoint, keys, role)
+        pair = store.server_keys() if store is not None else None
         self._context = zmq.Context()
         self.socket: zmq.Socket[bytes] = self._context.socket(kind)
         limits = {zmq.SNDHWM: sndhwm, zmq.RCVHWM: 1000, zmq.BACKLOG: BACKLOG, zmq.LINGER: _LINGER_MS}
         _set_options(self.socket, endpoint, {**limits, zmq.MAXMSGSIZE: max_frame_bytes, **(options or {})})
+        if pair is not None:
+            _demand_keys(self.socket, pair, role)
+        self.doorkeeper = Doorkeeper(
+            self._context, self.socket, endpoint, role=role, keys=store, handshake_s=HANDSHAKE_MS / 1000
+        )
         try:
             self.socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -68,6 +83,7 @@ class ServerSocket:
             ) from error
         self.bound_endpoint = self.socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
         """The endpoint with its real port, where 0 was asked for."""
+        self.doorkeeper.watch(self.bound_endpoint)
 
     def fileno(self) -> int:
         """Descriptor that ends a sleep (see the module's head)."""
@@ -82,6 +98,7 @@ class ServerSocket:
 
     def close(self) -> None:
         """Close; queued messages still go out for half a second."""
+        self.doorkeeper.stop()
         self.socket.close()
         self._context.term()
 
@@ -89,12 +106,21 @@ class ServerSocket:
 class ClientSocket:
     """A connected socket with its own context; connects again by itself for ever. One thread.
 
+    Args:
+        keys: Needed where the server's endpoint isn't loopback or ipc; None otherwise.
+
     Raises:
         PublishError: Not a ZeroMQ endpoint.
     """
 
     def __init__(
-        self, kind: int, endpoint: str, *, max_frame_bytes: int, options: dict[int, int] | None = None
+        self,
+        kind: int,
+        endpoint: str,
+        *,
+        keys: ClientKeys | None,
+        max_frame_bytes: int,
+        options: dict[int, int] | None = None,
     ) -> None:
         self.endpoint = reachable(endpoint)
         self._context = zmq.Context()
@@ -102,7 +128,10 @@ class ClientSocket:
         first_ms, longest_ms = RECONNECT_MS
         limits = {zmq.RECONNECT_IVL: first_ms, zmq.RECONNECT_IVL_MAX: longest_ms, zmq.LINGER: 0}
         _set_options(self.socket, endpoint, {**limits, zmq.MAXMSGSIZE: max_frame_bytes, **(options or {})})
+        if keys is not None:
+            _present_keys(self.socket, keys)
         self._monitor = Monitor(self._context, self.socket)
+        self._has_failed_handshake = False
         self._is_connected = False
         try:
             self.socket.connect(self.endpoint)
@@ -115,9 +144,11 @@ class ClientSocket:
         """Whether the server answers: False from 1.5 s after its last heartbeat on."""
         for event in self._monitor.events():
             if event.kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._is_connected = True
+                self._is_connected, self._has_failed_handshake = True, False
             elif event.kind == zmq.EVENT_DISCONNECTED:
                 self._is_connected = False
+            else:
+                self._has_failed_handshake = True
         return self._is_connected
 
     def fileno(self) -> int:
@@ -145,16 +176,22 @@ class ClientSocket:
         self._context.term()
 
 
-def refuse_open_endpoint(endpoint: str) -> None:
-    """Let only ipc, inproc and loopback endpoints pass: everything else needs keys.
+def needed_keys(endpoint: str, keys: KeyStore | None, role: Role) -> KeyStore | None:
+    """Give the keys an endpoint needs: none where only this machine can reach it.
 
     Raises:
-        PublishError: Other machines could connect.
+        PublishError: Other machines could connect, and there are no keys.
     """
-    if not is_local(endpoint):
-        raise PublishError(
-            f"{endpoint}: only loopback and ipc endpoints are allowed without keys; use tcp://127.0.0.1:PORT"
-        )
+    if is_local(endpoint):
+        return None
+    if keys is not None and keys.exists:
+        return keys
+    where = f" in {keys.directory}" if keys is not None else ""
+    raise PublishError(
+        f"{endpoint}: others could connect, and there are no keys{where}: `appliance keys init`, then"
+        f" `appliance keys add NAME --role {role}` for each client; without keys only ipc and loopback endpoints"
+        " are allowed: use tcp://127.0.0.1:PORT"
+    )
 
 
 def is_local(endpoint: str) -> bool:
@@ -186,3 +223,17 @@ def _set_options(socket: "zmq.Socket[bytes]", endpoint: str, options: dict[Any, 
     }
     for option, value in {**common, **options}.items():
         socket.setsockopt(option, value)
+
+
+def _demand_keys(socket: "zmq.Socket[bytes]", pair: Certificate, role: Role) -> None:
+    assert pair.secret_key is not None
+    socket.setsockopt(zmq.CURVE_SERVER, 1)
+    socket.setsockopt(zmq.CURVE_SECRETKEY, pair.secret_key.encode())
+    socket.setsockopt(zmq.ZAP_DOMAIN, role.encode())
+    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # else everybody comes in when nobody answers for the keys
+
+
+def _present_keys(socket: "zmq.Socket[bytes]", keys: ClientKeys) -> None:
+    socket.setsockopt(zmq.CURVE_SERVERKEY, keys.server_key.encode())
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public_key.encode())
+    socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret_key.encode())

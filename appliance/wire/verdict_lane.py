@@ -13,6 +13,8 @@ from typing import Self
 import zmq
 
 from appliance.wire.broadcast import BroadcastSocket, welcome_frame
+from appliance.wire.client_keys import ClientKeys, Role
+from appliance.wire.keys import KeyStore
 from appliance.wire.sockets import ClientSocket
 
 VERDICT_TOPICS = ("verdict.", "sim.verdict.")
@@ -27,10 +29,13 @@ class VerdictPublisher:
 
     Raises:
         PublishError: Endpoint busy, malformed, or open to others without keys.
+        KeysError: The box's keys are damaged or open to others.
     """
 
-    def __init__(self, endpoint: str) -> None:
-        self._broadcast = BroadcastSocket(endpoint, setting="delivery.verdict_endpoint", sndhwm=_SNDHWM)
+    def __init__(self, endpoint: str, keys: KeyStore | None = None) -> None:
+        self._broadcast = BroadcastSocket(
+            endpoint, role=Role.VERDICT, keys=keys, setting="delivery.verdict_endpoint", sndhwm=_SNDHWM
+        )
         self.bound_endpoint = self._broadcast.server.bound_endpoint
         """The endpoint with its real port, where 0 was asked for."""
 
@@ -77,8 +82,10 @@ class VerdictSubscriber:
             `receive` also gives ("welcome", JSON) once a connection.
     """
 
-    def __init__(self, endpoint: str, topics: tuple[str, ...] = VERDICT_TOPICS) -> None:
-        self._client = ClientSocket(zmq.SUB, endpoint, max_frame_bytes=_MAX_FRAME_BYTES, options={zmq.RCVHWM: _RCVHWM})
+    def __init__(self, endpoint: str, topics: tuple[str, ...] = VERDICT_TOPICS, keys: ClientKeys | None = None) -> None:
+        self._client = ClientSocket(
+            zmq.SUB, endpoint, keys=keys, max_frame_bytes=_MAX_FRAME_BYTES, options={zmq.RCVHWM: _RCVHWM}
+        )
         for topic in topics:
             self._client.socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
 

@@ -1,7 +1,8 @@
 import pytest
 
 from appliance.errors import PublishError
-from appliance.wire.sockets import refuse_open_endpoint
+from appliance.wire.client_keys import Role
+from appliance.wire.sockets import needed_keys
 from appliance.wire.verdict_lane import VerdictPublisher, VerdictSubscriber
 
 
@@ -9,15 +10,15 @@ from appliance.wire.verdict_lane import VerdictPublisher, VerdictSubscriber
     "endpoint", ["tcp://127.0.0.1:5571", "tcp://[::1]:5571", "tcp://localhost:1", "ipc:///x", "inproc://x"]
 )
 def test_loopback_needs_no_keys(endpoint: str) -> None:
-    refuse_open_endpoint(endpoint)
+    assert needed_keys(endpoint, None, Role.VERDICT) is None
 
 
 @pytest.mark.parametrize(
     "endpoint", ["tcp://0.0.0.0:5571", "tcp://*:5571", "tcp://10.0.0.1:5571", "tcp://host:1", "ipc://", "5571", ""]
 )
 def test_endpoints_that_others_could_reach_are_refused(endpoint: str) -> None:
-    with pytest.raises(PublishError, match="only loopback"):
-        refuse_open_endpoint(endpoint)
+    with pytest.raises(PublishError, match="keys add NAME --role verdict"):
+        needed_keys(endpoint, None, Role.VERDICT)
 
 
 def test_a_busy_endpoint_is_one_clear_error(tmp_path: object) -> None:
