@@ -20,6 +20,9 @@ from appliance.gateway.server import ModbusServer
 from appliance.messages import verdict_topic
 from appliance.messages.line import line_topic
 from appliance.stage import Stage
+from appliance.wire.client_keys import ClientKeys
+from appliance.wire.keys import KeyStore
+from appliance.wire.sockets import is_local
 from appliance.wire.verdict_lane import VerdictSubscriber
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,7 @@ def run_gateway(config: ApplianceConfig, stage: Stage) -> None:
 
     Raises:
         PublishError: The address can't be bound, or the publisher's endpoints are none.
+        KeysError: The publisher's endpoints need keys, and the box's are missing or damaged.
     """
     asyncio.run(_run(config, stage))
 
@@ -65,9 +69,10 @@ class Gateway:
         self._view = LineView(time.monotonic_ns())
         self._commands = Commands(self._view.find)
         self._awake = asyncio.Event()
-        self._lane = VerdictSubscriber(config.delivery.verdict_endpoint, topics)
+        verdicts, control = config.delivery.verdict_endpoint, config.delivery.control_endpoint
+        self._lane = VerdictSubscriber(verdicts, topics, _keys_for(verdicts, config))
         try:
-            self._questioner = Questioner(config.delivery.control_endpoint, self._commands, self._awake.set)
+            self._questioner = Questioner(control, _keys_for(control, config), self._commands, self._awake.set)
         except BaseException:
             self._lane.close()
             raise
@@ -108,3 +113,7 @@ class Gateway:
         asyncio.get_running_loop().remove_reader(self._lane.fileno())
         self._questioner.close()
         self._lane.close()
+
+
+def _keys_for(endpoint: str, config: ApplianceConfig) -> ClientKeys | None:
+    return None if is_local(endpoint) else KeyStore(config.effective_keys_dir).box_keys()

@@ -7,6 +7,7 @@ from typing import Any
 
 from appliance.errors import PeerSilent
 from appliance.gateway.commands import Command, Commands
+from appliance.wire.client_keys import ClientKeys
 from appliance.wire.control_lane import ControlClient
 
 ANSWER_TIMEOUT_S = 1.0
@@ -19,11 +20,11 @@ class Questioner:
         wake: Called in the loop when `step` has something to do.
     """
 
-    def __init__(self, endpoint: str, commands: Commands, wake: Callable[[], None]) -> None:
+    def __init__(self, endpoint: str, keys: ClientKeys | None, commands: Commands, wake: Callable[[], None]) -> None:
         self._commands = commands
         self._wake = wake
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="modbus-control")
-        self._client = self._pool.submit(ControlClient, endpoint).result()
+        self._client = self._pool.submit(ControlClient, endpoint, keys).result()
         self._asked: tuple[Command, asyncio.Future[dict[str, Any] | None]] | None = None
 
     def step(self) -> None:

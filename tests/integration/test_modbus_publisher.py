@@ -15,6 +15,7 @@ from appliance.gateway.registers import CommandCode, CommandStatus
 from appliance.messages import Finding, Trigger, TriggerFlag, VerdictWord
 from appliance.tally import AnnouncedWriter
 from appliance.testing.whole_appliance import REPOSITORY
+from appliance.wire.keys import KeyStore
 from appliance.wire.publisher_link import PublisherLink
 
 PATIENCE_S = 10.0
@@ -26,7 +27,7 @@ recipe = "{folder}/recipe.toml"
 models_dir = "{repository}/models"
 runtime_dir = "{folder}/run"
 state_dir = "{folder}/state"
-delivery = {{ verdict_endpoint = "ipc://{folder}/verdicts", control_endpoint = "ipc://{folder}/control" }}
+delivery = {{ verdict_endpoint = "{verdicts}", control_endpoint = "{control}" }}
 modbus = {{ enabled = true, port = {port}, show_simulated = true }}
 
 [[cameras]]
@@ -39,13 +40,16 @@ READY, PRESENT, TRIGGER, VALID, ACKNOWLEDGED, EXPIRED, OVERRUN, STOP, OK, NG, UN
 class Stand:
     """Both processes, both pens, one master."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_open: bool = False) -> None:
         port = free_port()
+        lanes = {name: f"ipc://{folder}/{name}" for name in ("verdicts", "control")}
+        if is_open:
+            lanes = {name: f"tcp://0.0.0.0:{free_port()}" for name in lanes}
         recipe = (REPOSITORY / "examples/recipes/deeppcb.toml").read_text().splitlines()
         patient = ["deadline_ms = 5000" if line.startswith("deadline_ms") else line for line in recipe]
         (folder / "recipe.toml").write_text("\n".join(patient))
         self.config_path = folder / "config.toml"
-        self.config_path.write_text(CONFIG.format(repository=REPOSITORY, folder=folder, port=port))
+        self.config_path.write_text(CONFIG.format(repository=REPOSITORY, folder=folder, port=port, **lanes))
         self.config = load(self.config_path)
         self.processes = {name: self.start(name) for name in ("publish", "modbus")}
         self.master = ModbusTcpClient("127.0.0.1", port=port, timeout=PATIENCE_S, retries=0)
@@ -142,3 +146,16 @@ def test_the_handshake_of_a_plc_over_two_parts(stand: Stand) -> None:
         stand.wait_for(lambda: ACKNOWLEDGED in stand.bits())
         assert not {VALID, OK, NG} & stand.bits()
     stand.wait_for(lambda: stand.registers()[12:23] == [0, 502, 0, 500, 0, 0, 1, 0, 1, 0, 0])
+
+
+def test_where_the_publisher_demands_keys_the_gateway_shows_the_boxs_own(tmp_path: Path) -> None:
+    KeyStore(tmp_path / "state/keys").init()
+    stand = Stand(tmp_path, is_open=True)
+    try:
+        stand.connect()
+        stand.wait_for(lambda: READY in stand.bits())
+        stand.master.write_coil(1, False)
+        stand.master.write_coil(1, True)
+        stand.wait_for(lambda: stand.registers()[23:26] == [1, CommandCode.RELEASE, CommandStatus.DUPLICATE])
+    finally:
+        stand.close()
