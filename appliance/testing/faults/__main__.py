@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import logging
+import os
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -14,17 +16,21 @@ from appliance.testing.faults.plan import make_plan
 from appliance.testing.faults.report import report
 
 _DISK_MB = 256
+_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (a directory of our own is made in it)
+"""Where the runtime directory is, as on the box; the disk that faults are done to is a real one."""
 
 
 def main() -> int:
     """Run, print one line for each fault, then the report; 0 when every promise was kept."""
     options = _options()
+    logging.disable(logging.WARNING)  # that killed processes end is no news here
     with ExitStack() as resources:
-        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
-        state_dir, filler = folder / "state", None
+        on_disk = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
+        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="faults-", dir=_MEMORY)))
+        state_dir, filler = on_disk / "state", None
         obstacle = mount_obstacle()
         if obstacle is None:
-            disk = resources.enter_context(LoopDisk(folder / "disk.img", folder / "disk", _DISK_MB))
+            disk = resources.enter_context(LoopDisk(on_disk / "disk.img", on_disk / "disk", _DISK_MB))
             state_dir, filler = disk.folder / "state", Filler(disk.folder)
         else:
             print(f"the disk is never filled: {obstacle}")

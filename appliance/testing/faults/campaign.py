@@ -8,7 +8,9 @@ from appliance.clock import NS_PER_S
 from appliance.testing.faults.evidence import Episode, Evidence, Judgement
 from appliance.testing.faults.inflict import inflict
 from appliance.testing.faults.line import FaultedLine
+from appliance.testing.faults.picture_judge import judge_pictures
 from appliance.testing.faults.plan import Fault
+from appliance.testing.faults.row_judge import judge_rows
 from appliance.testing.faults.wire_judge import judge_wire
 
 SETTLE_S = 1.0
@@ -42,20 +44,36 @@ def run_campaign(line: FaultedLine, plan: Sequence[Fault], tell: Callable[[str],
         episodes.append(episode)
         tell(describe(episode))
         line.hold(fault.pause_s)
+    evidence = close_books(line, episodes, first_pulse)
+    judgement = Judgement()
+    judge_wire(evidence, judgement)
+    judge_rows(evidence, judgement)
+    judge_pictures(evidence, line.state_dir / "images", judgement)
+    return Outcome(episodes, evidence, judgement, (time.monotonic_ns() - began_ns) / NS_PER_S)
+
+
+def close_books(line: FaultedLine, episodes: Sequence[Episode], first_pulse: int) -> Evidence:
+    """Wait until the last parts are through, then gather what the judges may see."""
+    last_pulse = line.train().last_before(time.monotonic_ns())
     line.hold(SETTLE_S)
-    last_pulse = line.train().last_before(time.monotonic_ns() - int(SETTLE_S * NS_PER_S / 2))
-    evidence = Evidence(
+    journal = line.replay()
+    last_seq = journal[-1]["seq"]
+    line.until(lambda: line.mes.rows and line.mes.rows[-1]["seq"] >= last_seq, "the MES to have everything")
+    rows_replayed, changed = line.replayer.findings()
+    return Evidence(
         line.world,
         line.train(),
-        line.witness.heard,
-        line.witness.presences,
+        list(line.witness.heard),
+        list(line.witness.presences),
         episodes,
+        rows=[row for row in line.mes.rows if row["seq"] <= last_seq],
+        journal=journal,
+        mes_gaps=line.mes.gaps(),
+        rows_replayed=rows_replayed,
+        rows_changed=changed,
         first_pulse=first_pulse,
         last_pulse=last_pulse,
     )
-    judgement = Judgement()
-    judge_wire(evidence, judgement)
-    return Outcome(episodes, evidence, judgement, (time.monotonic_ns() - began_ns) / NS_PER_S)
 
 
 def describe(episode: Episode) -> str:

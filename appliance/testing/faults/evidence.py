@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.clock import NS_PER_MS, NS_PER_S
-from appliance.testing.faults.plan import Fault
+from appliance.testing.faults.plan import Fault, Kind
 from appliance.testing.faults.witness import Heard, Presence
 from appliance.testing.faults.world import World
 
@@ -87,6 +87,10 @@ class Evidence:
         presences: When the subscriber knew that the publisher was there, or was not.
         rows: What the MES holds, in order of seq; None when there was no MES.
         journal: What replay gives at the end, in order of seq; None when there is no replay.
+        mes_gaps: What the MES was told that it will never get.
+        rows_replayed: Rows that a client read again and again meanwhile.
+        rows_changed: Seqs of those that were not the same each time.
+        first_pulse, last_pulse: What has to be accounted for.
     """
 
     world: World
@@ -96,9 +100,16 @@ class Evidence:
     episodes: Sequence[Episode] = ()
     rows: Sequence[dict[str, Any]] | None = None
     journal: Sequence[dict[str, Any]] | None = None
-    acknowledged_seq: int = 0
+    mes_gaps: Sequence[tuple[Any, ...]] = ()
+    rows_replayed: int = 0
+    rows_changed: Sequence[int] = ()
     first_pulse: int = 0
     last_pulse: int | None = None
+
+    @property
+    def was_disk_full(self) -> bool:
+        """Whether retention had to make room: then what was acknowledged may be gone, and pictures."""
+        return any(each.fault.kind is Kind.DISK_FULL and each.skipped is None for each in self.episodes)
 
 
 @dataclass

@@ -91,6 +91,10 @@ def _frozen_subscriber(line: FaultedLine, fault: Fault, episode: Episode) -> Non
         line.frozen.thaw()
 
 
+def _kill_mes(line: FaultedLine, fault: Fault, episode: Episode) -> None:  # noqa: ARG001 (one shape for all)
+    line.mes.kill()
+
+
 def _clock_jump(line: FaultedLine, fault: Fault, episode: Episode) -> None:  # noqa: ARG001 (one shape for all)
     """There, and back again: two jumps, one each way."""
     line.switch.shift_wall_clock(fault.amount)
@@ -110,5 +114,6 @@ _KINDS: dict[Kind, Callable[[FaultedLine, Fault, Episode], None]] = {
     Kind.DISK_ERROR: _disk_error,
     Kind.SLOW_DISK: _slow_disk,
     Kind.FROZEN_SUBSCRIBER: _frozen_subscriber,
+    Kind.KILL_MES: _kill_mes,
     Kind.CLOCK_JUMP: _clock_jump,
 }

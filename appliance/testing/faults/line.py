@@ -1,13 +1,15 @@
 """A whole appliance at a fast line, made to be hurt: its disk, its clock and its processes are in the test's hands."""
 
+import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from appliance.box.process_table import process_table
 from appliance.box.supervisor import Supervisor
@@ -16,9 +18,12 @@ from appliance.capture.simulator import simulator_dir, state_path
 from appliance.config import load
 from appliance.testing.faults.disks import Filler
 from appliance.testing.faults.evidence import Episode, PulseTrain
+from appliance.testing.faults.mes import Mes
 from appliance.testing.faults.preload import FaultSwitch
+from appliance.testing.faults.replayer import Replayer, read_rows
 from appliance.testing.faults.witness import Heard, Witness
 from appliance.testing.faults.world import World, make_world
+from appliance.wire.replay_client import ReplayClient
 
 PATIENCE_S = 30.0
 _STEP_S = 0.005
@@ -38,6 +43,7 @@ intra_op_num_threads = 1
 [delivery]
 verdict_endpoint = "ipc://{folder}/verdict"
 control_endpoint = "ipc://{folder}/control"
+send_margin_ms = 25
 
 [recorder]
 result_endpoint = "ipc://{folder}/result"
@@ -87,6 +93,7 @@ class FaultedLine:
         self.config = load(config_path)
         self.config_path = config_path
         self.names = tuple(spec.name for spec in process_table(self.config, config_path, os.getpid()))
+        self._power = ExitStack()
         self._resources = ExitStack()
         self._folder = folder
 
@@ -95,19 +102,14 @@ class FaultedLine:
             resources.callback(self.switch.close)
             endpoint = self.config.delivery.verdict_endpoint
             self.witness = resources.enter_context(Witness(endpoint, self._folder / "witness.log"))
+            self.mes = resources.enter_context(Mes(self.config, self._folder / "mes.db"))
+            self.replayer = resources.enter_context(
+                Replayer(self.config.recorder.replay_endpoint, self._folder / "replayer.log")
+            )
             self.frozen = resources.enter_context(Witness(endpoint, self._folder / "frozen.log"))
             self.slow = resources.enter_context(Witness(endpoint, self._folder / "slow.log", pace_s=0.5))
-            self.supervisor = Supervisor(
-                process_table(self.config, self.config_path, os.getpid()),
-                self.config.runtime_dir,
-                config_path=self.config_path,
-                environment=self.switch.environment(os.environ),
-                show=lambda name, line: self.said.append(f"{name}: {line}"),
-                steady_after_s=0,
-            )
-            resources.enter_context(self.supervisor)
-            self.supervisor.start()
-            self.until(lambda: self.supervisor.is_up and any(map(is_judged, self.witness.heard)), "the first verdict")
+            resources.callback(self._power.close)
+            self.power_on()
             self.camera = resources.enter_context(SimcamControl(self.camera_state()))
             self._resources = resources.pop_all()
         return self
@@ -116,6 +118,43 @@ class FaultedLine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._resources.close()
+
+    # -- power
+
+    def power_on(self) -> None:
+        """Start the appliance and wait until parts are judged."""
+        self.supervisor = self._power.enter_context(self._make_supervisor())
+        known = len(self.witness.heard)
+        self.supervisor.start()
+        self.until(
+            lambda: self.supervisor.is_up and any(map(is_judged, self.witness.heard[known:])), "parts to be judged"
+        )
+
+    def _make_supervisor(self) -> Supervisor:
+        return Supervisor(
+            process_table(self.config, self.config_path, os.getpid()),
+            self.config.runtime_dir,
+            config_path=self.config_path,
+            environment=self.switch.environment(os.environ),
+            show=lambda name, line: self.said.append(f"{name}: {line}"),
+            steady_after_s=0,
+        )
+
+    def lose_power(self) -> None:
+        """Kill everything at once and empty the runtime directory, as a machine does that loses its power.
+
+        The camera beside the line has power of its own: its line runs on.
+        """
+        for child in self.supervisor.children:
+            child.kill()
+        self._power.close()
+        for path in self.config.runtime_dir.iterdir():
+            if path == simulator_dir(self.config.runtime_dir):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def camera_state(self) -> Path:
         """The simulated camera's state file."""
@@ -127,6 +166,7 @@ class FaultedLine:
         """Supervise, and take in what the listeners wrote."""
         self.supervisor.step()
         self.witness.read()
+        self.mes.read()
         time.sleep(_STEP_S)
 
     def hold(self, seconds: float) -> None:
@@ -166,13 +206,27 @@ class FaultedLine:
                 found = each
         return found
 
+    def has_row_since(self, at_ns: int) -> bool:
+        """Whether the MES holds a result about a part that passed the camera after a time."""
+        pulse = self.camera.pulses(at_ns)
+        counts = (view["encoder_count"] for row in self.mes.rows[-50:] for view in row.get("views", ()))
+        return any(count is not None and count > pulse for count in counts)
+
+    def replay(self) -> list[dict[str, Any]]:
+        """Everything the journal holds now, as replay gives it."""
+        with ReplayClient(self.config.recorder.replay_endpoint) as client:
+            head = client.head()
+            return [json.loads(body) for _, body in read_rows(client, head.epoch, head.oldest_seq, head.head_seq)]
+
     def await_recovery(self, episode: Episode) -> None:
         """Let time pass until everything works again; notes when it did."""
 
         def has_recovered() -> bool:
             if episode.verdict_ns is None and (verdict := self.judged_since(episode.released_ns)) is not None:
                 episode.verdict_ns = verdict.arrived_ns
-            return episode.verdict_ns is not None and self.supervisor.is_up
+            if episode.row_ns is None and self.has_row_since(episode.released_ns):
+                episode.row_ns = time.monotonic_ns()
+            return episode.verdict_ns is not None and episode.row_ns is not None and self.supervisor.is_up
 
         self.until(has_recovered, f"recovery from {episode.fault}")
 

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     DISK_ERROR = "disk_error"
     SLOW_DISK = "slow_disk"
     FROZEN_SUBSCRIBER = "frozen_subscriber"
+    KILL_MES = "kill_mes"
     CLOCK_JUMP = "clock_jump"
 
 
@@ -28,12 +29,23 @@ OTHERS: dict[Kind, int] = {
     Kind.DISK_ERROR: 2,
     Kind.SLOW_DISK: 3,
     Kind.FROZEN_SUBSCRIBER: 1,
+    Kind.KILL_MES: 2,
     Kind.CLOCK_JUMP: 2,
 }
-"""Faults that kill nobody, and how often each one is drawn, relative to the others."""
+"""Faults that kill no process of the appliance, and how often each one is drawn, relative to the others."""
 _KILLS: dict[Kind, int] = {Kind.KILL: 14, Kind.KILL_AGAIN: 3, Kind.KILL_TOGETHER: 3}
 _DEATHS = {Kind.KILL: 1, Kind.KILL_AGAIN: 2, Kind.KILL_TOGETHER: 2}
 _OTHERS_PER_KILL = 0.12
+_VICTIMS = {Kind.KILL: 1, Kind.KILL_AGAIN: 1, Kind.KILL_TOGETHER: 2, Kind.STOP: 1}
+_HOLD_S = {
+    Kind.KILL: (0.0, 0.0),
+    Kind.KILL_AGAIN: (0.0, 0.8),
+    Kind.KILL_TOGETHER: (0.0, 0.0),
+    Kind.KILL_MES: (0.0, 0.0),
+    Kind.STOP: (0.1, 3.0),
+    Kind.CLOCK_JUMP: (0.3, 1.5),
+}
+"""Shortest and longest time that a kind lasts, where it isn't half a second to three."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +101,12 @@ def make_plan(seed: int, kills: int, processes: Sequence[str]) -> list[Fault]:
 
 def draw(chance: random.Random, number: int, kind: Kind, processes: Sequence[str]) -> Fault:
     """Draw the details of one fault."""
-    pause_s = chance.uniform(0.05, 0.4)
-    if kind is Kind.KILL:
-        return Fault(number, kind, (chance.choice(processes),), pause_s=pause_s)
-    if kind is Kind.KILL_AGAIN:
-        return Fault(number, kind, (chance.choice(processes),), chance.uniform(0, 0.8), pause_s=pause_s)
-    if kind is Kind.KILL_TOGETHER:
-        return Fault(number, kind, tuple(chance.sample(list(processes), 2)), pause_s=pause_s)
-    if kind is Kind.STOP:
-        return Fault(number, kind, (chance.choice(processes),), chance.uniform(0.1, 3), pause_s=pause_s)
-    if kind is Kind.CLOCK_JUMP:
-        return Fault(number, kind, (), chance.uniform(0.3, 1.5), chance.choice((-3600, 3600)), pause_s)
-    return Fault(number, kind, (), chance.uniform(0.5, 3), pause_s=pause_s)
+    shortest_s, longest_s = _HOLD_S.get(kind, (0.5, 3.0))
+    return Fault(
+        number,
+        kind,
+        victims=tuple(chance.sample(list(processes), _VICTIMS.get(kind, 0))),
+        hold_s=chance.uniform(shortest_s, longest_s),
+        amount=chance.choice((-3600, 3600)) if kind is Kind.CLOCK_JUMP else 0,
+        pause_s=chance.uniform(0.05, 0.4),
+    )

@@ -18,7 +18,8 @@ FAITHFUL = "a record tells what went on the wire"
 NEVER_OK = "OK was never sent for what is not recorded as OK"
 RECORDED = "every verdict that was sent is recorded"
 TRUE = "a recorded verdict is about the part it names"
-NOTHING_LOST = "what the MES acknowledged is in the journal, unchanged"
+NOTHING_LOST = "what the MES was given, and acknowledged, is in the journal, unchanged"
+UNCHANGED = "replay gives the same row each time"
 NO_HOLES = "the MES got every result once, in order"
 PICTURED = "a rejected part has its picture, or the reason why not"
 
@@ -40,7 +41,12 @@ def judge_rows(evidence: Evidence, judgement: Judgement) -> None:
         _is_true(row, evidence, judgement)
         _is_pictured(row, judgement)
     if evidence.journal is not None:
-        _nothing_lost(evidence.rows, evidence.journal, evidence.acknowledged_seq, judgement)
+        _nothing_lost(evidence, evidence.rows, evidence.journal, judgement)
+    for gap in evidence.mes_gaps:
+        judgement.breach(NO_HOLES, f"the MES was told that it won't get {gap}")
+    judgement.count("rows replayed meanwhile", evidence.rows_replayed)
+    for seq in evidence.rows_changed:
+        judgement.breach(UNCHANGED, f"seq {seq}")
 
 
 def _no_holes(rows: Sequence[Row], judgement: Judgement) -> None:
@@ -136,12 +142,14 @@ def _is_pictured(row: Row, judgement: Judgement) -> None:
         judgement.breach(PICTURED, f"inspection {row['inspection_id']}: {row['verdict']}, image null")
 
 
-def _nothing_lost(rows: Sequence[Row], journal: Sequence[Row], acknowledged_seq: int, judgement: Judgement) -> None:
+def _nothing_lost(evidence: Evidence, rows: Sequence[Row], journal: Sequence[Row], judgement: Judgement) -> None:
     kept = {(row["epoch"], row["seq"]): row for row in journal}
+    oldest = journal[0]["seq"] if journal else 0
     for row in rows:
         in_journal = kept.get((row["epoch"], row["seq"]))
-        if in_journal is None:
-            state = "acknowledged" if row["seq"] <= acknowledged_seq else "delivered"
-            judgement.breach(NOTHING_LOST, f"seq {row['seq']}: {state}, no longer in the journal")
+        if in_journal is None and row["seq"] < oldest and evidence.was_disk_full:
+            judgement.count("rows that retention took from a full disk")
+        elif in_journal is None:
+            judgement.breach(NOTHING_LOST, f"seq {row['seq']}: no longer in the journal")
         elif in_journal != row:
             judgement.breach(NOTHING_LOST, f"seq {row['seq']}: another record than the MES got")

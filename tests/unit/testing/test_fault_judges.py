@@ -47,7 +47,7 @@ def evidence() -> Evidence:
     heard = [Heard(TRAIN.rises_ns(pulse) + 20 * MS, message(pulse)) for pulse in range(PARTS)]
     rows = [row(pulse) for pulse in range(PARTS)]
     journal = [row(pulse) for pulse in range(PARTS)]
-    return Evidence(WORLD, TRAIN, heard, rows=rows, journal=journal, acknowledged_seq=PARTS, last_pulse=PARTS - 1)
+    return Evidence(WORLD, TRAIN, heard, rows=rows, journal=journal, rows_changed=[], last_pulse=PARTS - 1)
 
 
 def judge(given: Evidence) -> Judgement:
@@ -119,6 +119,7 @@ CASES = {
     "an acknowledged row changed in the journal": Case(
         row_judge.NOTHING_LOST, lambda given: given.journal[3].update(reason="late")
     ),
+    "a row that replay gave in two versions": Case(row_judge.UNCHANGED, lambda given: given.rows_changed.append(3)),
     "a rejected part without picture or reason": Case(
         row_judge.PICTURED, lambda given: set_in_row(given, 2, image=None)
     ),
