@@ -48,5 +48,5 @@ lock: ## rewrite the lock files from pyproject.toml
 
 clean: ## remove what set-up and tests made
 	rm -rf .venv .venv-train build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf appliance/capture/simcam/build
+	rm -rf appliance/capture/simcam/build examples/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,10 +6,12 @@ from appliance.client.items import Cursor, JournalRecreated, RangeLost, Result, 
 from appliance.client.result_client import ResultClient
 from appliance.client.verdict import LaneMessage, LineState, Verdict
 from appliance.client.verdict_client import AsyncVerdictClient, VerdictClient
+from appliance.wire.client_keys import ClientKeys
 
 __all__ = [
     "AsyncResultClient",
     "AsyncVerdictClient",
+    "ClientKeys",
     "ControlClient",
     "ControlReply",
     "Cursor",

@@ -9,6 +9,7 @@ from appliance.client.items import Cursor, StreamItem
 from appliance.client.result_client import CLOSE_S, PRODUCTION_TOPICS
 from appliance.client.result_feed import ResultFeed
 from appliance.client.waiting import readable
+from appliance.wire.client_keys import ClientKeys
 
 
 class AsyncResultClient:
@@ -22,8 +23,9 @@ class AsyncResultClient:
         cursor: Cursor | None = None,
         *,
         topics: tuple[str, ...] = PRODUCTION_TOPICS,
+        keys: ClientKeys | None = None,
     ) -> None:
-        self._feed = ResultFeed(endpoint, replay_endpoint, consumer, cursor, topics=topics)
+        self._feed = ResultFeed(endpoint, replay_endpoint, consumer, cursor, topics=topics, keys=keys)
 
     @property
     def is_connected(self) -> bool:

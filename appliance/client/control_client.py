@@ -18,6 +18,7 @@ from appliance.messages.control import (
     ResultAck,
 )
 from appliance.wire import control_lane
+from appliance.wire.client_keys import ClientKeys
 
 TIMEOUT_S = 2.0
 
@@ -63,8 +64,8 @@ class ControlClient:
         PublishError: Not a ZeroMQ endpoint.
     """
 
-    def __init__(self, endpoint: str, timeout_s: float = TIMEOUT_S) -> None:
-        self._lane = control_lane.ControlClient(endpoint)
+    def __init__(self, endpoint: str, keys: ClientKeys | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        self._lane = control_lane.ControlClient(endpoint, keys)
         self._timeout_s = timeout_s
         self._numbers = itertools.count(1)
 

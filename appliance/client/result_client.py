@@ -8,6 +8,7 @@ from typing import Self
 from appliance.client.items import Cursor, StreamItem
 from appliance.client.result_feed import ResultFeed
 from appliance.client.waiting import wait_readable
+from appliance.wire.client_keys import ClientKeys
 
 PRODUCTION_TOPICS = ("result.",)
 """Results of simulated runs come on `sim.result.` and are asked for on purpose only."""
@@ -28,6 +29,7 @@ class ResultClient:
         consumer: Who acknowledges; with keys it must be the key's name.
         cursor: Of the last item dealt with; None to begin at the oldest result kept.
         topics: Prefixes of the topics wanted; other results of the same journal are skipped.
+        keys: For an appliance that isn't on this machine: the file that `appliance keys add` wrote.
 
     Raises:
         PublishError: Not ZeroMQ endpoints.
@@ -41,8 +43,9 @@ class ResultClient:
         cursor: Cursor | None = None,
         *,
         topics: tuple[str, ...] = PRODUCTION_TOPICS,
+        keys: ClientKeys | None = None,
     ) -> None:
-        self._feed = ResultFeed(endpoint, replay_endpoint, consumer, cursor, topics=topics)
+        self._feed = ResultFeed(endpoint, replay_endpoint, consumer, cursor, topics=topics, keys=keys)
 
     @property
     def is_connected(self) -> bool:

@@ -10,6 +10,7 @@ from appliance.client.result_stream import Acknowledge, AskPositions, AskRows, R
 from appliance.errors import PublishError
 from appliance.messages import result_topic
 from appliance.wire import result_lane
+from appliance.wire.client_keys import ClientKeys
 from appliance.wire.replay import Acked, Answer, BadEpoch, Gone, JournalHead, Refused, Rows
 from appliance.wire.replay_questions import ReplayQuestions
 
@@ -29,6 +30,7 @@ class ResultFeed:
 
     Args:
         topics: Prefixes of the topics wanted; the journal's other results are skipped.
+        keys: For an appliance that isn't on this machine.
         monotonic: Seconds; time.monotonic in real life.
     """
 
@@ -40,6 +42,7 @@ class ResultFeed:
         cursor: Cursor | None,
         *,
         topics: tuple[str, ...],
+        keys: ClientKeys | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._consumer = consumer
@@ -47,9 +50,9 @@ class ResultFeed:
         self._monotonic = monotonic
         self.stream = ResultStream(cursor)
         # Numbers are dense over all topics: to follow some of them only would look like gaps.
-        self._lane = result_lane.ResultSubscriber(endpoint)
+        self._lane = result_lane.ResultSubscriber(endpoint, keys=keys)
         try:
-            self._replay = ReplayQuestions(replay_endpoint)
+            self._replay = ReplayQuestions(replay_endpoint, keys)
         except BaseException:
             self._lane.close()
             raise

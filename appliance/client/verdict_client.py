@@ -8,6 +8,7 @@ from typing import Self
 
 from appliance.client.verdict import LaneMessage, Verdict, decode_lane_message
 from appliance.client.waiting import readable
+from appliance.wire.client_keys import ClientKeys
 from appliance.wire.verdict_lane import VerdictSubscriber
 
 PRODUCTION_VERDICTS = ("verdict.",)
@@ -22,13 +23,16 @@ class VerdictClient:
 
     Args:
         topics: Prefixes; with `line.` among them the line's states come too.
+        keys: For an appliance that isn't on this machine.
 
     Raises:
         PublishError: Not a ZeroMQ endpoint.
     """
 
-    def __init__(self, endpoint: str, topics: tuple[str, ...] = PRODUCTION_VERDICTS) -> None:
-        self._lane = VerdictSubscriber(endpoint, topics)
+    def __init__(
+        self, endpoint: str, topics: tuple[str, ...] = PRODUCTION_VERDICTS, keys: ClientKeys | None = None
+    ) -> None:
+        self._lane = VerdictSubscriber(endpoint, topics, keys)
         self.discarded = 0
         """Verdicts that came too late."""
 
@@ -83,8 +87,10 @@ class VerdictClient:
 class AsyncVerdictClient:
     """`VerdictClient` for asyncio: same arguments, same promises. One task at a time."""
 
-    def __init__(self, endpoint: str, topics: tuple[str, ...] = PRODUCTION_VERDICTS) -> None:
-        self._client = VerdictClient(endpoint, topics)
+    def __init__(
+        self, endpoint: str, topics: tuple[str, ...] = PRODUCTION_VERDICTS, keys: ClientKeys | None = None
+    ) -> None:
+        self._client = VerdictClient(endpoint, topics, keys)
 
     @property
     def is_connected(self) -> bool:

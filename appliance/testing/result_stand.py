@@ -51,7 +51,8 @@ _HEARTBEAT_S = 0.2
 
 def stand_record(epoch: str, seq: int, *, is_simulated: bool = False) -> dict[str, Any]:
     """Make a record as the publisher and the journal do."""
-    trigger = Trigger(seq, seq * 1_000_000, flags=TriggerFlag.SIMULATED if is_simulated else TriggerFlag(0))
+    flags = TriggerFlag.SIMULATED if is_simulated else TriggerFlag(0)
+    trigger = Trigger(seq, seq * 1_000_000, device_timestamp_ns=2**60 + seq, flags=flags)
     outcome = Outcome(
         line=LINE,
         station=STATION,
