@@ -15,11 +15,10 @@ _MOST_VIEWS = 3
 
 def result_row(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Write a result as cells under COLUMNS; times are local."""
-    verdict = record["verdict"] if record["kind"] == "inspection" else f"{record['verdict']} ({record['kind']})"
     return (
         str(record["seq"]),
         _local(record.get("captured_at") or record.get("recorded_at")),
-        verdict,
+        record["verdict"],
         _why(record),
         record.get("part_id") or "",
         _triggers(record),
@@ -50,8 +49,13 @@ def result_lines(record: Mapping[str, Any]) -> list[str]:
 
 
 def _why(record: Mapping[str, Any]) -> str:
-    if record.get("reason"):
-        return str(record["reason"])
+    if record["kind"] in ("unrecorded", "lost_range"):
+        return str(record["kind"])
+    late = "late finding: " if record["kind"] == "late_finding" else ""
+    return late + (record.get("reason") or _defects(record))
+
+
+def _defects(record: Mapping[str, Any]) -> str:
     return ", ".join(f"{defect['class_name']} {defect['score']:.2f}" for defect in (record.get("defects") or ())[:3])
 
 

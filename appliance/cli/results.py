@@ -62,7 +62,9 @@ def list_results(
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    table = Table(*COLUMNS)
+    table = Table()
+    for heading in COLUMNS:
+        table.add_column(heading, no_wrap=heading in ("seq", "time", "verdict"))
     for record in found:
         table.add_row(*result_row(record))
     Console().print(table)
@@ -165,8 +167,9 @@ def journal(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         print(json.dumps(document, indent=2))
         return
     console = Console()
-    for key in ("epoch", "head_seq", "oldest_seq", "partitions", "bytes"):
-        console.print(f"{key.replace('_', ' ')}: {document[key]}", highlight=False)
+    size = f"{document['partitions']} partitions, {document['bytes'] / 1e6:.1f} MB"
+    rows = f"seq {document['oldest_seq']} to {document['head_seq']}"
+    console.print(f"epoch {document['epoch']}: {rows} in {size}", highlight=False)
     table = Table("consumer", "acknowledged", "behind", "required", "last heard")
     for name, each in document["consumers"].items():
         last = each["at"] or "never"
