@@ -69,13 +69,19 @@ def run_recorder(config: ApplianceConfig, stage: Stage) -> None:
         while not stage.is_stopping:
             recorder.step(POLL_S)
             stage.beat(recorder.status)
-        end_ns = time.monotonic_ns() + round(STOP_BUDGET_S * NS_PER_S)
-        while not recorder.is_idle and time.monotonic_ns() < end_ns:
-            recorder.step(POLL_S)
-            stage.beat(recorder.status)
+        _drain(recorder, stage)
     finally:
         recorder.close()
         stage.stopped()
+
+
+def _drain(recorder: "Recorder", stage: Stage) -> None:
+    """Journal what the publisher spooled last, as far as the time to stop allows."""
+    end_ns = time.monotonic_ns() + round(STOP_BUDGET_S * NS_PER_S)
+    recorder.step(0.0)  # before asking: what came since the last step is not known yet
+    while not recorder.is_idle and time.monotonic_ns() < end_ns:
+        recorder.step(POLL_S)
+        stage.beat(recorder.status)
 
 
 class Recorder:

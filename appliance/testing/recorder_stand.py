@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -63,12 +64,22 @@ class RecorderStand:
 
     Args:
         settings: More lines for [recorder].
+        environment: The recorder's.
     Attributes:
         results: Everything that came on the lane, in order, parsed.
         heartbeats: Likewise.
     """
 
-    def __init__(self, folder: Path, *, state_dir: Path | None = None, settings: str = "", slots: int = 32) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        state_dir: Path | None = None,
+        settings: str = "",
+        slots: int = 32,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environment = environment
         self.state_dir = state_dir or folder / "state"
         self.config_path = folder / "config.toml"
         self.config_path.write_text(
@@ -96,7 +107,7 @@ class RecorderStand:
     def start(self) -> None:
         """Start the recorder and wait until it answers."""
         argv = [sys.executable, "-m", "appliance", "stage", "record", "--config", str(self.config_path)]
-        self.process = subprocess.Popen(argv)  # noqa: S603 (our own command)
+        self.process = subprocess.Popen(argv, env=self._environment)  # noqa: S603 (our own command)
         seen = len(self.heartbeats)
         self.wait_for(lambda: len(self.heartbeats) > seen and self.lane.is_connected)
 
@@ -110,6 +121,11 @@ class RecorderStand:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+    def lose_power(self) -> None:
+        """Kill the recorder and empty the runtime directory: what a new stand finds after a power loss."""
+        self.kill()
+        shutil.rmtree(self.config.runtime_dir)
 
     def stop(self) -> int:
         """SIGTERM the recorder; gives its exit status."""
@@ -158,8 +174,12 @@ class RecorderStand:
             deadline_ns=deadline_ns,
         )
         if is_spooled:
-            self.spool.append(encode(inspection_record(outcome, verdict_message(outcome), was_sent=True)))
+            self.spool_record(inspection_record(outcome, verdict_message(outcome), was_sent=True))
         return number
+
+    def spool_record(self, record: dict[str, Any]) -> None:
+        """Hand a record to the recorder."""
+        self.spool.append(encode(record))
 
     def _deliver(self, trigger: Trigger, *, has_frame: bool) -> None:
         self.ring.serve(0)
@@ -206,6 +226,17 @@ class RecorderStand:
         """Wait for a trigger's result."""
         self.wait_for(lambda: trigger_id in self.told())
         return next(each for each in self.results if trigger_id in {v["trigger_id"] for v in each.get("views", [])})
+
+    def row(self, trigger_id: int) -> dict[str, Any]:
+        """Wait for a trigger's row: a result may have gone out before anybody listened."""
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            found.extend(r for r in self.journalled() if trigger_id in {v["trigger_id"] for v in r.get("views", [])})
+            return bool(found)
+
+        self.wait_for(is_there)
+        return found[0]
 
     def journalled(self) -> list[dict[str, Any]]:
         """Fetch every row by replay."""
