@@ -80,11 +80,15 @@ class Commands:
         return self._pending.popleft() if self._pending else None
 
     def answer(self, command: Command, reply: dict[str, Any] | None) -> None:
-        """Show a reply; None: there was none. The answer to a command that is not the last one shows nothing."""
-        status = CommandStatus.NO_ANSWER
-        if reply is not None:
+        """Show a reply; None: there was none. The answer to a command that is not the last one shows nothing.
+
+        When nobody answers, the commands behind it are given up as well: none may be carried out long after it was given.
+        """
+        if reply is None:
+            self._pending.clear()
+            self.state = replace(self.state, status=CommandStatus.NO_ANSWER)
+        elif command.number == self.state.number:
             status = _STATUSES.get(str(reply.get("status")), CommandStatus.INVALID)
-        if command.number == self.state.number:
             self.state = replace(self.state, status=status)
 
     def _number(self, address: int) -> int:

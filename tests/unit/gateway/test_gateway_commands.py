@@ -119,6 +119,15 @@ def test_the_answer_to_an_older_command_does_not_end_the_newest_one(commands: Co
     assert (commands.state.number, commands.state.status) == (2, CommandStatus.PENDING)
 
 
+def test_commands_behind_one_that_nobody_answers_are_given_up(commands: Commands) -> None:
+    commands.write_registers(0, [0, 1])
+    first = taken(commands)
+    commands.write_coils(1, [True])
+    commands.answer(first, None)
+    assert commands.take() is None
+    assert commands.state == CommandState(2, CommandCode.RELEASE, CommandStatus.NO_ANSWER)
+
+
 def taken(commands: Commands) -> Command:
     command = commands.take()
     assert command is not None
