@@ -82,11 +82,13 @@ class Commands:
     def answer(self, command: Command, reply: dict[str, Any] | None) -> None:
         """Show a reply; None: there was none. The answer to a command that is not the last one shows nothing.
 
-        When nobody answers, the commands behind it are given up as well: none may be carried out long after it was given.
+        When nobody answers, the commands behind it are given up as well: none may be carried out long after it was
+        given.
         """
         if reply is None:
             self._pending.clear()
-            self.state = replace(self.state, status=CommandStatus.NO_ANSWER)
+            if self.state.status is CommandStatus.PENDING:
+                self.state = replace(self.state, status=CommandStatus.NO_ANSWER)
         elif command.number == self.state.number:
             status = _STATUSES.get(str(reply.get("status")), CommandStatus.INVALID)
             self.state = replace(self.state, status=status)
