@@ -161,12 +161,6 @@ class Catalog:
             finally:
                 self.connection.pragma("synchronous", "FULL")
 
-    def forget(self, consumer: str) -> bool:
-        """Strike a consumer that is no more; whether it was known."""
-        with storage_errors(self.path):
-            self.connection.execute("DELETE FROM consumer WHERE name = ?", (consumer,))
-            return self.connection.changes() > 0
-
     # -- evicted images
 
     def note_eviction(self, folders: Iterable[tuple[str, int]], at_us: int) -> None:

@@ -80,15 +80,20 @@ def create_database(path: Path, application_id: int, statements: Sequence[tuple[
             raise
 
 
-def open_database(path: Path, application_id: int, *, is_writer: bool) -> apsw.Connection:
+def open_database(path: Path, application_id: int, *, is_writer: bool, is_sealed: bool = False) -> apsw.Connection:
     """Open an existing file; a WAL left by a killed writer is taken up.
 
+    Args:
+        is_sealed: Nobody will write to it any more. Unless a WAL is left, it is read without locks and without the
+            `-shm` file that even readers of a WAL need: a full disk has no room for one.
     Raises:
         JournalError: Missing, foreign, truncated, garbage, or from newer software.
     """
     flags = apsw.SQLITE_OPEN_READWRITE if is_writer else apsw.SQLITE_OPEN_READONLY
+    is_immutable = is_sealed and not path.with_name(path.name + "-wal").exists()
+    name = f"{path.absolute().as_uri()}?immutable=1" if is_immutable else str(path)
     with storage_errors(path):
-        connection = apsw.Connection(str(path), flags=flags)
+        connection = apsw.Connection(name, flags=flags | apsw.SQLITE_OPEN_URI)
         try:
             connection.set_busy_timeout(_BUSY_MS)
             found_id = int(connection.pragma("application_id"))

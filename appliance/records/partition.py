@@ -94,9 +94,9 @@ class PartitionFile:
         JournalError: Missing, damaged, newer, or of another epoch.
     """
 
-    def __init__(self, path: Path, epoch: str, *, is_writer: bool) -> None:
+    def __init__(self, path: Path, epoch: str, *, is_writer: bool, is_sealed: bool = False) -> None:
         self.path = path
-        self.connection = open_database(path, PARTITION_ID, is_writer=is_writer)
+        self.connection = open_database(path, PARTITION_ID, is_writer=is_writer, is_sealed=is_sealed)
         try:
             self.first_seq = self._read_first_seq(epoch)
         except BaseException:

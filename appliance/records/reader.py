@@ -85,7 +85,8 @@ class JournalReader:
             JournalError: It is damaged, or missing although the catalog knows it.
         """
         try:
-            file = PartitionFile(partition.path, self.epoch, is_writer=False)
+            is_sealed = partition.last_seq is not None
+            file = PartitionFile(partition.path, self.epoch, is_writer=False, is_sealed=is_sealed)
         except JournalError:
             if any(partition.path == known.path for known in self.partitions()):
                 raise

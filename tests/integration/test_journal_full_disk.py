@@ -155,6 +155,18 @@ def test_a_start_on_a_disk_that_others_filled_is_made_possible_by_the_ballast(sm
     journal.close()
 
 
+def test_a_full_disk_can_still_be_read_so_that_consumers_catch_up(small_disk: Path) -> None:
+    journal = Journal.open(small_disk / "journal")
+    journal.append([inspection(number) for number in range(1, 11)])
+    journal.seal()
+    journal.append([inspection(11)])
+    take_all_space(small_disk / "hog")
+    reader = journal.reader()
+    assert [seq for seq, _ in reader.read(1, 11)] == list(range(1, 12))
+    reader.close()
+    journal.close()
+
+
 def test_hours_on_a_small_disk_lose_rows_only_with_a_record_of_them(larger_disk: Path) -> None:
     journal = Journal.open(larger_disk / "journal", partition_max_mb=2)
     retention = Retention(configuration(larger_disk), journal)
