@@ -20,7 +20,8 @@ from appliance.messages.control import (
 from appliance.wire import control_lane
 from appliance.wire.client_keys import ClientKeys
 
-TIMEOUT_S = 2.0
+TIMEOUT_S = 5.0
+"""A recipe switch is answered when the inspector has loaded the recipe: within two seconds."""
 
 
 def at_count(controller_count: int) -> Binding:

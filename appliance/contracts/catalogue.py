@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.contracts.lanes import Heartbeat, ResultHeader
+from appliance.contracts.asyncapi import asyncapi_document
+from appliance.contracts.control import ControlReply, ControlRequest
+from appliance.contracts.lanes import Heartbeat, ResultHeader, VerdictWelcome
+from appliance.contracts.line_state import LineStateMessage
 from appliance.contracts.record import Record
+from appliance.contracts.replay import ReplayReply, ReplayRequest
 from appliance.contracts.schema import schema_of
 from appliance.contracts.verdict import VerdictMessage
 
@@ -29,9 +33,17 @@ class Contract:
 
 CONTRACTS: Mapping[str, Contract] = {
     "verdict": Contract(VerdictMessage, "A verdict on the verdict lane: sent at once, at most once."),
+    "verdict_welcome": Contract(VerdictWelcome, "Greeting of the verdict lane, behind `welcome ` in the only frame."),
+    "line_state": Contract(LineStateMessage, "State of the line on the verdict lane: at each change, twice a second."),
     "record": Contract(Record, "A durable result on the result lane and from replay; `kind` tells which of four."),
     "result_header": Contract(ResultHeader, "Identity of a result: the frame before its record."),
-    "heartbeat": Contract(Heartbeat, "State of the journal, once a second on the result lane."),
+    "heartbeat": Contract(
+        Heartbeat, "State of the journal on the result lane: each second, and behind `welcome ` at each connect."
+    ),
+    "replay_request": Contract(ReplayRequest, "Frames of a question to replay.", is_ours=False),
+    "replay_reply": Contract(ReplayReply, "Frames of replay's answer."),
+    "control_request": Contract(ControlRequest, "A request on the control lane, in one frame.", is_ours=False),
+    "control_reply": Contract(ControlReply, "The answer on the control lane, in one frame."),
 }
 
 
@@ -41,6 +53,7 @@ def contract_files() -> dict[str, str]:
         f"{name}.json": schema_of(name, contract.kind, description=contract.description, is_ours=contract.is_ours)
         for name, contract in CONTRACTS.items()
     }
+    documents["asyncapi.json"] = asyncapi_document()
     return {name: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for name, document in documents.items()}
 
 

@@ -1,4 +1,4 @@
-"""What stands around the records on the result lane."""
+"""What stands around records and verdicts on their lanes."""
 
 from appliance.contracts.document import Count, Document, Timestamp
 
@@ -13,7 +13,7 @@ class ResultHeader(Document):
 
 
 class Heartbeat(Document):
-    """Second frame of a heartbeat, once a second: how far the journal is, so that a lost tail is seen."""
+    """How far the journal is, so that a lost tail is seen: each second, and as a greeting at each connect."""
 
     epoch: str
     """Epoch of the journal."""
@@ -23,3 +23,12 @@ class Heartbeat(Document):
     """Oldest result that replay can give."""
     at: Timestamp
     """RFC 3339 UTC with microseconds."""
+
+
+class VerdictWelcome(Document):
+    """Greeting of the verdict lane at each connect: what was last said before."""
+
+    ledger_epoch: str
+    """Verdict ids are unique within it."""
+    verdict_seq: Count
+    """Of the last verdict; a subscriber that has seen lower ones only has missed some."""

@@ -1,6 +1,7 @@
 """Messages as the code makes them against their published schemas, and against the models, which know no other key."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from appliance.contracts.catalogue import CONTRACTS, differing_files, packaged_directory, write_files
+from appliance.contracts.line_state import LineCounters
 from appliance.messages import (
     ClockSource,
     Defect,
@@ -27,6 +29,20 @@ from appliance.messages import (
     range_record,
     verdict_message,
 )
+from appliance.messages.control import ControlStatus, control_reply, parse_request
+from appliance.messages.line import LineError, LineStatus, line_message
+from appliance.wire.replay import (
+    Acked,
+    Answer,
+    BadEpoch,
+    Gone,
+    JournalHead,
+    Refused,
+    Rows,
+    encode_answer,
+)
+from appliance.wire.replay import parse_request as parse_replay_request
+from appliance.wire.requests import Peer
 
 NOW_NS = 5_000_000_000_000
 SHA = "0" * 64
@@ -115,6 +131,30 @@ def messages() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for finding in (FINDING, LATE):
         record = late_finding_record(finding, recorded_at=AT, **PLACE)
         yield "record", f"late {finding.verdict.name}", record | journalled
+    line = LineStatus(
+        ready=False,
+        not_ready_because=("the inspector isn't connected",),
+        stop_requested=False,
+        trigger_acknowledged=True,
+        result_valid=False,
+        result_acknowledged=False,
+        overrun=False,
+        error_id=LineError.INSPECTOR_MISSING,
+    )
+    state = line_message(
+        line,
+        line="line1",
+        station="tabs",
+        at_ns=NOW_NS,
+        counters=dict.fromkeys(LineCounters.model_fields, 3),
+        ledger_epoch="e",
+        verdict_seq=4,
+        controller_count=None,
+        our_count=7,
+        recipe={"name": "tabs", "version": 3, "sha256": SHA},
+        is_simulated=False,
+    )
+    yield "line_state", "not ready", state
     for kind in ("unrecorded", "lost_range"):
         record = range_record(
             kind, camera="cam0", first_trigger_id=1, last_trigger_id=9, detail="power loss", recorded_at=AT, **PLACE
@@ -125,9 +165,15 @@ def messages() -> Iterator[tuple[str, str, dict[str, Any]]]:
 CASES = [pytest.param(name, message, id=f"{name}: {case}") for name, case, message in messages()]
 
 
+@functools.cache
 def published(name: str) -> jsonschema.Draft202012Validator:
     schema = json.loads((packaged_directory() / f"{name}.json").read_text(encoding="utf-8"))
     return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+
+
+@functools.cache
+def model_of(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(CONTRACTS[name].kind)
 
 
 def paths(part: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
@@ -142,13 +188,13 @@ def paths(part: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ..
 def test_a_message_is_as_its_schema_says(name: str, message: dict[str, Any]) -> None:
     encoded = encode(message)
     published(name).validate(json.loads(encoded))
-    TypeAdapter(CONTRACTS[name].kind).validate_json(encoded)
+    model_of(name).validate_json(encoded)
 
 
 @pytest.mark.parametrize(("name", "message"), CASES)
 def test_a_key_more_or_less_anywhere_would_be_noticed(name: str, message: dict[str, Any]) -> None:
     """A receiver lets new keys pass, the model doesn't; a missing key fails both."""
-    kind, schema = TypeAdapter(CONTRACTS[name].kind), published(name)
+    kind, schema = model_of(name), published(name)
     plain = json.loads(encode(message))
     for _, found in paths(plain):
         found["surprise"] = 1
@@ -168,7 +214,8 @@ def test_a_key_more_or_less_anywhere_would_be_noticed(name: str, message: dict[s
 def test_every_schema_is_a_schema_and_says_what_each_key_means(name: str) -> None:
     schema = published(name).schema
     jsonschema.Draft202012Validator.check_schema(schema)
-    for definition in (schema, *schema.get("$defs", {}).values()):
+    assert schema["description"]
+    for definition in (schema, *schema.get("$defs", {}).values()) if CONTRACTS[name].is_ours else ():
         assert definition["description"]
         for key, description in definition.get("properties", {}).items():
             assert description.get("description"), f"{name}: {key}"
@@ -185,3 +232,83 @@ def test_files_that_differ_are_named(tmp_path: Any) -> None:
     (tmp_path / "stranger.json").write_text("{}")
     (tmp_path / "heartbeat.json").unlink()
     assert differing_files(tmp_path) == ["heartbeat.json", "stranger.json", "verdict.json"]
+
+
+CONTROL_REQUESTS = [
+    {"request": "part.set", "bind": {"trigger": {"camera": "cam0", "trigger_id": 7}}, "part_id": "P-1", "lot": "L"},
+    {"request": "part.set", "bind": {"encoder": {"camera": "cam0", "count": 7}}, "part_id": "P-1", "id": "x"},
+    {"request": "recipe.select", "from": {"controller_count": 7}, "recipe": "tabs", "id": 3},
+    {"request": "line.count", "controller_count": 7},
+    {"request": "line.resync", "controller_count": 7, "bind": {"controller_count": 7}},
+    {"request": "line.release"},
+    {"request": "result.ack", "verdict_seq": 3},
+    {"request": "line.state", "id": None},
+]
+NO_CONTROL_REQUESTS = [
+    {},
+    {"request": "line.stop"},
+    {"request": "line.count"},
+    {"request": "line.count", "controller_count": -1},
+    {"request": "line.count", "controller_count": 1, "surprise": 1},
+    {"request": "part.set", "part_id": "P-1"},
+    {"request": "part.set", "bind": {"trigger": {"camera": "../cam0", "trigger_id": 7}}, "part_id": "P-1"},
+]
+
+
+@pytest.mark.parametrize("request_", CONTROL_REQUESTS, ids=lambda request: str(request["request"]))
+def test_what_the_appliance_takes_as_a_request_is_described(request_: dict[str, Any]) -> None:
+    parse_request(request_)
+    published("control_request").validate(request_)
+
+
+@pytest.mark.parametrize("request_", NO_CONTROL_REQUESTS)
+def test_what_it_refuses_is_refused_by_the_schema_too(request_: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected|field|Input|required|valid|got"):
+        parse_request(request_)
+    assert not published("control_request").is_valid(request_)
+
+
+@pytest.mark.parametrize("status", ControlStatus)
+def test_control_replies_are_described(status: ControlStatus) -> None:
+    for more in ({}, {"our_count": -3}, {"inspection_id": None}):
+        reply = control_reply(None, status, "told", **more)
+        published("control_reply").validate(reply)
+        model_of("control_reply").validate_json(encode(reply))
+
+
+REPLAY_REQUESTS = (["GET", "e1", "1", "500"], ["ACK", "mes", "e1", "0"], ["HEAD"])
+NO_REPLAY_REQUESTS = (
+    [], ["GET"], ["GET", "e1", "1"], ["GET", "e1", "01", "5"], ["GET", "e 1", "1", "5"], ["HEAD", ""], ["head"],
+    ["ACK", "", "e1", "1"], ["ACK", "mes", "e1", "1", "1"], ["ACK", "m" * 65, "e1", "1"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("frames", REPLAY_REQUESTS)
+def test_replay_requests_are_described(frames: list[str]) -> None:
+    parse_replay_request(Peer(()), [frame.encode() for frame in frames])
+    published("replay_request").validate(frames)
+
+
+@pytest.mark.parametrize("frames", NO_REPLAY_REQUESTS)
+def test_what_replay_refuses_is_refused_by_the_schema_too(frames: list[str]) -> None:
+    with pytest.raises(ValueError, match="expected|field|Input|required|valid|got"):
+        parse_replay_request(Peer(()), [frame.encode() for frame in frames])
+    assert not published("replay_request").is_valid(frames)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Rows("e1", 9, []),
+        Rows("e1", 9, [(8, b"{}"), (9, b"{}")]),
+        Gone(3),
+        BadEpoch("e2"),
+        Acked("mes", 7),
+        JournalHead("e1", 0, 0),
+        Refused("no"),
+    ],
+)
+def test_replay_answers_are_described(answer: Answer) -> None:
+    frames = [frame.decode() for frame in encode_answer(answer)]
+    published("replay_reply").validate(frames)
+    assert not published("replay_reply").is_valid(["?", *frames[1:]])
