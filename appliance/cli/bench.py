@@ -58,8 +58,8 @@ def delivery(
     state_dir: Annotated[
         Path | None, typer.Option("--state-dir", help="On the disk to measure; default: the configuration's.")
     ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1)] = 3,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.5, help="For each measurement.")] = 4.0,
+    rounds: Annotated[int, typer.Option("--rounds", min=1)] = 5,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.5, help="For each measurement.")] = 5.0,
     as_json: JsonOption = False,
 ) -> None:
     """Durable results a second, what a commit takes, and what both cost the verdict: with and without, in turn."""

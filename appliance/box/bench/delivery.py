@@ -25,8 +25,8 @@ def bench_delivery(
     config: ApplianceConfig,
     *,
     state_dir: Path | None = None,
-    rounds: int = 3,
-    seconds: float = 4.0,
+    rounds: int = 5,
+    seconds: float = 5.0,
     settle_s: float = _SETTLE_S,
     progress: Progress = lambda _: None,
 ) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import json
 import select
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,7 +39,7 @@ class _Window:
     latency_ms: dict[str, float]
     verdicts: int
     images_stored: int = 0
-    images_missing: int = 0
+    images_missing: Counter[str] = field(default_factory=Counter)
 
 
 def bench_verdict_latency(
@@ -74,7 +75,7 @@ def bench_verdict_latency(
             "reject_share": 1 / REJECT_EVERY,
             "verdicts": sum(off.verdicts + on.verdicts for off, on in pairs),
             "images_stored": sum(on.images_stored for _, on in pairs),
-            "images_missing": sum(on.images_missing for _, on in pairs),
+            "images_missing": dict(sum((on.images_missing for _, on in pairs), Counter())),
         },
     }
 
@@ -108,7 +109,8 @@ def _measure(own: OwnAppliance, seconds: float, settle_s: float, *, has_recorder
     latencies = [(received_ns[each] - sent_ns[each]) / NS_PER_MS for each in sent_ns.keys() & received_ns.keys()]
     if not latencies:
         raise StageFailed(f"no verdict in {seconds:g} s; try: appliance doctor")
-    return _Window(p50_p99(latencies), len(latencies), images.get("stored", 0), sum(images.get("missing", {}).values()))
+    missing = Counter(images.get("missing", {}))
+    return _Window(p50_p99(latencies), len(latencies), images.get("stored", 0), missing)
 
 
 def _run(inspector: "_Inspector", attend: Callable[[], None], seconds: float) -> None:
