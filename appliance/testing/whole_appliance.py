@@ -16,6 +16,8 @@ from appliance.capture.simcam.control import SimcamControl
 from appliance.capture.simulator import simulator_dir, state_path
 from appliance.config import load
 from appliance.tally import TallyCounts, count
+from appliance.wire.replay import Rows
+from appliance.wire.replay_client import ReplayClient
 from appliance.wire.result_lane import Result, ResultSubscriber
 from appliance.wire.verdict_lane import VerdictSubscriber
 
@@ -132,12 +134,18 @@ class WholeAppliance:
         """Process id of a process of the table; None while it waits for its restart."""
         return next(child for child in self.supervisor.children if child.spec.name == name).pid
 
-    def kill(self, name: str) -> None:
-        """SIGKILL a process, then wait until it is back and parts are judged again."""
+    def pause(self, seconds: float) -> None:
+        """Supervise and listen for so long."""
+        end = time.monotonic() + seconds
+        self.follow(lambda: time.monotonic() >= end)
+
+    def kill(self, name: str, *, judged_again: int = 5) -> None:
+        """SIGKILL a process, then wait until it is back and so many parts are judged again."""
         old, judged = self.pid(name), self.judged()
         assert old is not None
         os.kill(old, signal.SIGKILL)
-        self.follow(lambda: self.pid(name) not in {old, None} and self.supervisor.is_up and self.judged() >= judged + 5)
+        enough = judged + judged_again
+        self.follow(lambda: self.pid(name) not in {old, None} and self.supervisor.is_up and self.judged() >= enough)
 
     def camera(self) -> SimcamControl:
         """A hand on the simulated camera."""
@@ -146,6 +154,23 @@ class WholeAppliance:
     def counts(self) -> TallyCounts:
         """Counts from the tally files."""
         return count(self.config.runtime_dir, CAMERA)
+
+    def journalled(self) -> list[dict[str, Any]]:
+        """Fetch every row that closes an inspection, by replay."""
+        rows: list[dict[str, Any]] = []
+        with ReplayClient(self.config.recorder.replay_endpoint) as client:
+            head = client.head()
+            first = max(head.oldest_seq, 1)
+            while first <= head.head_seq:
+                answer = client.get(head.epoch, first, head.head_seq)
+                assert isinstance(answer, Rows), answer
+                rows += [json.loads(body) for _, body in answer.rows]
+                first = answer.rows[-1][0] + 1
+        return [row for row in rows if row["kind"] == "inspection"]
+
+    def journalled_triggers(self) -> int:
+        """Triggers that those rows close."""
+        return sum(len(row["views"]) for row in self.journalled())
 
     def status(self) -> dict[str, Any]:
         """What `appliance status --json` prints."""

@@ -71,6 +71,38 @@ def test_kill_9_of_one_process_leaves_the_others_and_the_ledger_whole(appliance:
         assert appliance.counts().invariant_holds
     appliance.follow(lambda: appliance.status()["invariant_holds"])
     assert_one_message_at_most_each(appliance)
+    assert_each_trigger_has_one_row(appliance)
+
+
+def assert_each_trigger_has_one_row(whole: WholeAppliance) -> None:
+    """Wait until nothing is under way; then compare the journal with the tally and with what the line was told."""
+    whole.follow(lambda: whole.journalled_triggers() >= whole.counts().triggers - whole.counts().open)
+    rows = whole.journalled()
+    assert max(Counter(view["trigger_id"] for row in rows for view in row["views"]).values()) == 1
+    said = {row["inspection_id"]: row["sent_verdict"] for row in rows}
+    assert all(
+        said.get(verdict["inspection_id"], verdict["verdict"]) == verdict["verdict"] for verdict in whole.verdicts
+    )
+
+
+def test_a_publisher_killed_at_any_moment_leaves_a_row_for_each_trigger(appliance: WholeAppliance) -> None:
+    for pause_s in (0.0, 0.013, 0.029, 0.041):
+        appliance.follow(lambda: appliance.last_verdict() in {"OK", "NG"})
+        appliance.pause(pause_s)
+        appliance.kill("publish", judged_again=2)
+    assert_each_trigger_has_one_row(appliance)
+
+
+def test_a_stopped_recorder_costs_no_verdict_and_no_row(appliance: WholeAppliance) -> None:
+    pid = appliance.pid("record")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        judged = appliance.judged()
+        appliance.follow(lambda: appliance.judged() >= judged + 12)
+        assert appliance.counts().unknown_by_reason.get("ring_full", 0) == 0
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert_each_trigger_has_one_row(appliance)
 
 
 def test_parts_that_pass_while_the_grabber_is_dead_are_in_the_books(appliance: WholeAppliance) -> None:
