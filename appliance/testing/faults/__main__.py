@@ -13,6 +13,7 @@ from appliance.testing.faults.campaign import Outcome, run_campaign
 from appliance.testing.faults.disks import Filler, LoopDisk, mount_obstacle
 from appliance.testing.faults.line import FaultedLine
 from appliance.testing.faults.plan import make_plan
+from appliance.testing.faults.power_cuts import run_power_cuts
 from appliance.testing.faults.report import report
 
 _DISK_MB = 256
@@ -24,17 +25,19 @@ def main() -> int:
     """Run, print one line for each fault, then the report; 0 when every promise was kept."""
     options = _options()
     logging.disable(logging.WARNING)  # that killed processes end is no news here
+    obstacle = mount_obstacle()
+    if options.power_cuts and obstacle is not None:
+        print(f"power can't be cut: {obstacle}", file=sys.stderr)
+        return 1
     with ExitStack() as resources:
         on_disk = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="faults-", dir=_MEMORY)))
-        state_dir, filler = on_disk / "state", None
-        obstacle = mount_obstacle()
+        disk = None
         if obstacle is None:
             disk = resources.enter_context(LoopDisk(on_disk / "disk.img", on_disk / "disk", _DISK_MB))
-            state_dir, filler = disk.folder / "state", Filler(disk.folder)
         else:
             print(f"the disk is never filled: {obstacle}")
-        outcome = _campaign(folder, state_dir, filler, options)
+        outcome = _run(folder, on_disk, disk, options)
     document = report(outcome, seed=options.seed)
     text = json.dumps(document, indent=1)
     if options.report is not None:
@@ -43,16 +46,25 @@ def main() -> int:
     return 0 if document["is_kept"] else 1
 
 
-def _campaign(folder: Path, state_dir: Path, filler: Filler | None, options: argparse.Namespace) -> Outcome:
+def _run(folder: Path, on_disk: Path, disk: LoopDisk | None, options: argparse.Namespace) -> Outcome:
+    state_dir = (disk.folder if disk is not None else on_disk) / "state"
+    filler = Filler(disk.folder) if disk is not None else None
+
+    def tell(text: str) -> None:
+        print(text, flush=True)
+
     with FaultedLine(folder, state_dir, filler=filler, line_hz=options.line_hz) as line:
+        if disk is not None and options.power_cuts:
+            return run_power_cuts(line, disk, options.power_cuts, options.seed, tell)
         plan = make_plan(options.seed, options.kills, line.names)
-        print(f"seed {options.seed}: {len(plan)} faults, {sum(fault.deaths for fault in plan)} kills")
-        return run_campaign(line, plan, lambda text: print(text, flush=True))
+        tell(f"seed {options.seed}: {len(plan)} faults, {sum(fault.deaths for fault in plan)} kills")
+        return run_campaign(line, plan, tell)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m appliance.testing.faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000, help="processes to kill")
+    parser.add_argument("--power-cuts", type=int, default=0, help="cut the power so many times instead")
     parser.add_argument("--seed", type=int, default=1, help="of the plan: the same one draws the same faults")
     parser.add_argument("--line-hz", type=float, default=25.0, help="parts a second")
     parser.add_argument("--report", type=Path, help="file for the report")

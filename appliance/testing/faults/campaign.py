@@ -45,11 +45,7 @@ def run_campaign(line: FaultedLine, plan: Sequence[Fault], tell: Callable[[str],
         tell(describe(episode))
         line.hold(fault.pause_s)
     evidence = close_books(line, episodes, first_pulse)
-    judgement = Judgement()
-    judge_wire(evidence, judgement)
-    judge_rows(evidence, judgement)
-    judge_pictures(evidence, line.state_dir / "images", judgement)
-    return Outcome(episodes, evidence, judgement, (time.monotonic_ns() - began_ns) / NS_PER_S)
+    return Outcome(episodes, evidence, judge(line, evidence), (time.monotonic_ns() - began_ns) / NS_PER_S)
 
 
 def close_books(line: FaultedLine, episodes: Sequence[Episode], first_pulse: int) -> Evidence:
@@ -74,6 +70,15 @@ def close_books(line: FaultedLine, episodes: Sequence[Episode], first_pulse: int
         first_pulse=first_pulse,
         last_pulse=last_pulse,
     )
+
+
+def judge(line: FaultedLine, evidence: Evidence) -> Judgement:
+    """Let every judge look at the evidence."""
+    judgement = Judgement()
+    judge_wire(evidence, judgement)
+    judge_rows(evidence, judgement)
+    judge_pictures(evidence, line.state_dir / "images", judgement)
+    return judgement
 
 
 def describe(episode: Episode) -> str:

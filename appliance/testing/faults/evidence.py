@@ -55,7 +55,9 @@ class Episode:
     @property
     def excuses_silence(self) -> bool:
         """Whether verdicts may be missing: without its grabber or publisher the appliance can't but be silent."""
-        return any(name == "publish" or name.startswith("grab-") for name in self.fault.victims)
+        return self.fault.kind is Kind.POWER_CUT or any(
+            name == "publish" or name.startswith("grab-") for name in self.fault.victims
+        )
 
     @property
     def recovered_ns(self) -> int | None:

@@ -43,7 +43,7 @@ intra_op_num_threads = 1
 [delivery]
 verdict_endpoint = "ipc://{folder}/verdict"
 control_endpoint = "ipc://{folder}/control"
-send_margin_ms = 25
+send_margin_ms = {send_margin_ms}
 
 [recorder]
 result_endpoint = "ipc://{folder}/result"
@@ -78,17 +78,34 @@ class FaultedLine:
         folder: For sockets, the runtime directory and what passes the camera.
         state_dir: On the disk that faults are done to.
         filler: Of that disk; None: it is not ours to fill.
+        send_margin_ms: Must cover what a busy machine keeps a process waiting, or verdicts come late.
     """
 
-    def __init__(self, folder: Path, state_dir: Path, *, filler: Filler | None = None, line_hz: float = 25.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        state_dir: Path,
+        *,
+        filler: Filler | None = None,
+        line_hz: float = 25.0,
+        deadline_ms: float = 300,
+        send_margin_ms: float = 25,
+    ) -> None:
         self.filler = filler
-        self.world: World = make_world(folder / "world")
+        self.world: World = make_world(folder / "world", deadline_ms=deadline_ms)
         self.switch = FaultSwitch(folder)
         self.state_dir = state_dir
         self.said: list[str] = []
         config_path = folder / "appliance.toml"
         config_path.write_text(
-            _CONFIG.format(world=self.world, folder=folder, state_dir=state_dir, serial=_SERIAL, line_hz=line_hz)
+            _CONFIG.format(
+                world=self.world,
+                folder=folder,
+                state_dir=state_dir,
+                serial=_SERIAL,
+                line_hz=line_hz,
+                send_margin_ms=send_margin_ms,
+            )
         )
         self.config = load(config_path)
         self.config_path = config_path

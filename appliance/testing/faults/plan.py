@@ -20,6 +20,8 @@ class Kind(StrEnum):
     FROZEN_SUBSCRIBER = "frozen_subscriber"
     KILL_MES = "kill_mes"
     CLOCK_JUMP = "clock_jump"
+    POWER_CUT = "power_cut"
+    """Only by `power_cuts.py`."""
 
 
 OTHERS: dict[Kind, int] = {

@@ -20,6 +20,7 @@ def report(outcome: Outcome, *, seed: int) -> dict[str, Any]:
         "is_kept": not judgement.broken,
         "took_s": round(outcome.took_s, 1),
         "faults": len(done),
+        "power_cuts": sum(episode.fault.kind is Kind.POWER_CUT for episode in done),
         "kills": sum(episode.fault.deaths for episode in done),
         "by_kind": _counts(episode.fault.kind.value for episode in done),
         "kills_by_process": _counts(name for episode in done if episode.fault.deaths for name in episode.fault.victims),
