@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import bench, camera, doctor, results, run, schemas, stage, status, watch
+from appliance.cli import bench, camera, doctor, keys, results, run, schemas, stage, status, watch
 from appliance.errors import ApplianceError, ExitCode
 
 GLOBAL_OPTIONS = ("--debug", "--verbose")
@@ -28,6 +28,7 @@ app.command("doctor")(doctor.doctor)
 app.command("schemas")(schemas.schemas)
 app.add_typer(camera.app, name="camera")
 app.add_typer(results.app, name="results")
+app.add_typer(keys.app, name="keys")
 app.add_typer(bench.app, name="bench")
 app.add_typer(stage.app, name="stage")
 
@@ -43,6 +44,7 @@ def configure(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("appliance.wire.audit").setLevel(logging.INFO)  # who came in is worth a line at any level
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

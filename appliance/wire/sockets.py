@@ -149,6 +149,7 @@ class ClientSocket:
                 self._is_connected = False
             else:
                 self._has_failed_handshake = True
+        self.socket.getsockopt(zmq.EVENTS)  # lets a SUB that was reconnected subscribe again
         return self._is_connected
 
     def fileno(self) -> int:
@@ -164,10 +165,13 @@ class ClientSocket:
 
     def silence(self, waited_s: float) -> str:
         """Say in one line why no answer may have come."""
-        state = "it is connected but doesn't answer" if self.is_connected else "nothing there that speaks to us"
-        return (
-            f"{self.endpoint}: no answer within {waited_s:g} s: {state}; `appliance status` on the box shows what runs"
-        )
+        if self.is_connected:
+            state = "connected, but it doesn't answer; `appliance status` on the box shows what runs"
+        elif self._has_failed_handshake:
+            state = "it hangs up on us: our key is missing, revoked, lacks the role, or is for another box"
+        else:
+            state = "nothing there that speaks to us; `appliance status` on the box shows what runs"
+        return f"{self.endpoint}: no answer within {waited_s:g} s: {state}"
 
     def close(self) -> None:
         """Hang up; what is queued is thrown away."""
