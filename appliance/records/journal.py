@@ -26,7 +26,7 @@ from appliance.records.database import (
     sweep_unfinished,
     way_out,
 )
-from appliance.records.partition import Partition, PartitionFile, create_partition, partition_name
+from appliance.records.partition import Partition, PartitionFile, create_partition, partition_name, size_bytes
 from appliance.records.reader import PAGE_ROWS, JournalReader
 from appliance.records.row import Row
 from appliance.records.spans import INSPECTIONS, IdSpans
@@ -300,7 +300,7 @@ class Journal:
         same_period = now_us // self._length_us == self._active_since_us // self._length_us
         was_set_back = now_us < self._active_since_us
         is_old = not same_period and not (was_set_back and self._active_since_us - now_us < self._length_us)
-        return is_old or active.size_bytes() >= self._max_bytes
+        return is_old or size_bytes(active.path) >= self._max_bytes
 
     def close(self) -> None:
         """Close all files and leave the directory to another writer; closing twice does nothing more."""

@@ -1,5 +1,6 @@
 """A partition: the journal's rows of some time in one SQLite file, so that forgetting them is an unlink."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,14 +62,17 @@ class Partition:
 
     @property
     def bytes(self) -> int:
-        """Its size on disk with what lies beside it; 0 when it is gone."""
-        sizes = 0
-        for suffix in ("", "-wal"):
-            try:
-                sizes += self.path.with_name(self.path.name + suffix).stat().st_size
-            except FileNotFoundError:
-                continue
-        return sizes
+        """Its size on disk with its WAL; 0 when it is gone."""
+        return size_bytes(self.path)
+
+
+def size_bytes(path: Path) -> int:
+    """Measure a partition with its WAL; 0 when it is gone."""
+    total = 0
+    for name in (path.name, f"{path.name}-wal"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.with_name(name).stat().st_size
+    return total
 
 
 def partition_name(started_us: int, first_seq: int) -> str:
@@ -180,10 +184,6 @@ class PartitionFile:
         """Find the earliest and the latest `at_us`; Nones while it is empty."""
         with storage_errors(self.path):
             return self.connection.execute("SELECT min(at_us), max(at_us) FROM record").get  # type: ignore[no-any-return]
-
-    def size_bytes(self) -> int:
-        """Size of the file without its WAL."""
-        return self.path.stat().st_size
 
     def close(self) -> None:
         """Close; the last one out writes the WAL back and removes it. A failure there harms nothing: it stays."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from appliance.records.journal import Journal
 from appliance.testing.journal_records import inspection
 
-_PARTITION_EVERY = 40
-_DROP_ABOVE = 3
+_PARTITION_ROWS = 40
+_DROP_ABOVE = 2
 
 
 def write_until_killed(directory: str, acknowledged: str, seed: int) -> None:
@@ -21,7 +21,7 @@ def write_until_killed(directory: str, acknowledged: str, seed: int) -> None:
         size = random_numbers.randrange(1, 17)
         journal.append([inspection(number, pad="x" * 2000) for number in range(first, first + size)])
         os.pwrite(fd, journal.head_seq.to_bytes(8, "little"), 0)
-        if random_numbers.randrange(_PARTITION_EVERY) == 0:
+        if journal.head_seq // _PARTITION_ROWS > (first - 1) // _PARTITION_ROWS:
             journal.seal()
         while len(journal.partitions()) > _DROP_ABOVE:
             journal.drop(journal.partitions()[0])

@@ -29,7 +29,7 @@ def test_a_killed_writer_leaves_every_acknowledged_row_once_and_no_gap(tmp_path:
     folder, acknowledged = tmp_path / "journal", tmp_path / "acknowledged"
     epoch, highest_drop = None, 0
     with Nursery("appliance.testing.journal_writer") as nursery:
-        for seed in range(30):
+        for seed in range(20):
             before = acknowledged_head(acknowledged)
             call = "appliance.testing.journal_writer:write_until_killed"
             child = nursery.start(call, str(folder), str(acknowledged), seed)
