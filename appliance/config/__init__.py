@@ -1,0 +1,51 @@
+"""The configuration: one TOML file and its recipes, as frozen models; unknown keys are refused."""
+
+from appliance.config.appliance import ApplianceConfig, load
+from appliance.config.camera import (
+    CameraConfig,
+    FeatureValue,
+    FolderSource,
+    GenicamSource,
+    RingConfig,
+    SimulatorConfig,
+)
+from appliance.config.confined import ConfinedModel, Name
+from appliance.config.processes import DeliveryConfig, InspectorConfig, ModbusConfig, RecorderConfig
+from appliance.config.recipe import (
+    ClassRule,
+    EvidenceLimits,
+    Recipe,
+    ViewRule,
+    load_recipe,
+    recipe_reference,
+)
+from appliance.config.surroundings import Surroundings, default_directory, surroundings
+from appliance.config.toml import explain, read_toml
+
+__all__ = [
+    "ApplianceConfig",
+    "CameraConfig",
+    "ClassRule",
+    "ConfinedModel",
+    "DeliveryConfig",
+    "EvidenceLimits",
+    "FeatureValue",
+    "FolderSource",
+    "GenicamSource",
+    "InspectorConfig",
+    "ModbusConfig",
+    "Name",
+    "Recipe",
+    "RecorderConfig",
+    "RingConfig",
+    "SimulatorConfig",
+    "Surroundings",
+    "ViewRule",
+    "default_directory",
+    "explain",
+    "load",
+    "load_recipe",
+    "read_toml",
+    "recipe_reference",
+    "surroundings",
+]
