@@ -95,16 +95,22 @@ class Intake:
 
     # -- the tally files
 
-    def audit(self, now_ns: int) -> list[Intaken]:
+    def audit(self, now_ns: int, *, is_publisher_there: bool) -> list[Intaken]:
         """When it is time, and the spool is read to its end: find what the publisher decided and could not spool.
 
+        Args:
+            is_publisher_there: It may have been stopped between deciding and spooling: then only what it decided
+                before its last complete turn is looked at.
         Raises:
             TallyError: A tally file is foreign.
         """
         if now_ns < self._audit_due_ns or not self.is_at_end:
             return []
         self._audit_due_ns = now_ns + _AUDIT_PERIOD_NS
-        found = {each.camera: each.look(self._recorded, self._read_to_end_ns - _GRACE_NS) for each in self._audits}
+        told_ns = self._read_to_end_ns - _GRACE_NS
+        if is_publisher_there:
+            told_ns = min(told_ns, self._last_publisher_turn_ns())
+        found = {each.camera: each.look(self._recorded, told_ns) for each in self._audits}
         items: list[Intaken] = []
         for camera, audit in found.items():
             items += [self._range("unrecorded", camera, ids) for ids in audit.older]
@@ -168,6 +174,13 @@ class Intake:
         if self._is_backlog:
             self._late.add(key)
         return is_new
+
+    def _last_publisher_turn_ns(self) -> int:
+        try:
+            said = json.loads((self._config.runtime_dir / "status.publish.json").read_bytes())
+            return int(said["at_monotonic_ns"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
 
     def _range(self, kind: Literal["unrecorded", "lost_range"], camera: str, ids: IdRange) -> Intaken:
         first, last = ids

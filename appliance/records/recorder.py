@@ -184,7 +184,7 @@ class Recorder:
 
     def _take_in(self, now_ns: int) -> list[Intaken]:
         items = self._intake.take(min(self._room(), _TAKE_AT_ONCE))
-        return items if items else self._intake.audit(now_ns)
+        return items or self._intake.audit(now_ns, is_publisher_there=self._publisher.is_connected)
 
     def _room(self) -> int:
         return _MAX_IN_MEMORY - len(self._imaging) - len(self._commits)
