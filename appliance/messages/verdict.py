@@ -10,6 +10,7 @@ from appliance.messages.reason import ClockSource
 from appliance.messages.trigger import TriggerFlag
 
 SCHEMA_VERSION = 1
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # json.dumps would make one for every message
 
 
 def verdict_topic(line: str, station: str, *, is_simulated: bool) -> str:
@@ -20,7 +21,7 @@ def verdict_topic(line: str, station: str, *, is_simulated: bool) -> str:
 
 def encode(message: dict[str, Any]) -> bytes:
     """Write a message as UTF-8 JSON without spaces."""
-    return json.dumps(message, separators=(",", ":")).encode()
+    return _ENCODER.encode(message).encode()
 
 
 def verdict_message(outcome: Outcome) -> dict[str, Any]:
