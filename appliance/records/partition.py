@@ -31,11 +31,12 @@ _SCHEMA = (
     """CREATE TABLE defect(
         class_name TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(class_name, seq)) STRICT, WITHOUT ROWID""",
 )
+_SERIES = "SELECT ledger_epoch, camera, min(first_id), max(first_id), count(*) FROM ({}) GROUP BY 1, 2"
 _ISLANDS = """
-    SELECT ledger_epoch, camera, min(first_id), max(last_id) FROM (
-        SELECT *, first_id - row_number() OVER (PARTITION BY ledger_epoch, camera ORDER BY first_id) AS island
-        FROM ({}))
-    GROUP BY ledger_epoch, camera, island"""
+    SELECT ledger_epoch, camera, min(first_id), max(first_id) FROM (
+        SELECT *, first_id - row_number() OVER (ORDER BY first_id) AS island
+        FROM ({}) WHERE ledger_epoch = ? AND camera = ?)
+    GROUP BY island"""
 """Dense ids differ from their row number by a constant: one row per run instead of one per id."""
 _RANGES = "SELECT ledger_epoch, camera, first_id, last_id FROM exposure WHERE first_id < last_id AND seq > ?"
 _SINGLE_EXPOSURES = "SELECT * FROM exposure WHERE first_id = last_id AND seq > ?"
@@ -174,8 +175,12 @@ class PartitionFile:
         spans = IdSpans()
         with storage_errors(self.path):
             for source in (_SINGLE_EXPOSURES, _INSPECTION_IDS):
-                for span in self.connection.execute(_ISLANDS.format(source), (after_seq,)):
-                    spans.add(*span)
+                for epoch, camera, first_id, last_id, ids in self.select(_SERIES.format(source), (after_seq,)):
+                    if ids == last_id - first_id + 1:  # as good as always, and ten times quicker to find out
+                        spans.add(epoch, camera, first_id, last_id)
+                        continue
+                    for span in self.select(_ISLANDS.format(source), (after_seq, epoch, camera)):
+                        spans.add(*span)
             for span in self.connection.execute(_RANGES, (after_seq,)):
                 spans.add(*span)
         return spans

@@ -52,7 +52,7 @@ class ResultQuery:
             ("verdict = ?" if self.verdict == "OK" else "verdict = ? AND verdict <> 'OK'", self.verdict),
             ("seq IN (SELECT seq FROM defect WHERE class_name = ?)", self.class_name),
             ("instr(cameras, ?) > 0", f" {self.camera} " if self.camera is not None else None),
-            ("reason = ?", self.reason),
+            ("reason = ? AND verdict <> 'OK'", self.reason),
         ]
         chosen = [(term, binding) for term, binding in terms if binding is not None]
         return " AND ".join(term for term, _ in chosen) or "TRUE", [binding for _, binding in chosen]
