@@ -167,12 +167,13 @@ class Intake:
 
     def _note_late(self, record: dict[str, Any]) -> bool:
         """The same for late findings, which close nothing: the journal's last rows tell which are there already."""
+        if not self._is_backlog:
+            return True
         if self._late is None:
-            self._late = _late_findings(self._journal) if self._is_backlog else set()
+            self._late = _late_findings(self._journal)
         key = late_key(record)
         is_new = key not in self._late
-        if self._is_backlog:
-            self._late.add(key)
+        self._late.add(key)
         return is_new
 
     def _last_publisher_turn_ns(self) -> int:

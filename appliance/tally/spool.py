@@ -126,9 +126,9 @@ class SpoolReader:
             body = self._next_body()
             if body is not None:
                 entries.append(SpoolEntry(self._number, body))
+                self._undone[self._number] += 1  # before going on: that deletes a segment of which all is done
             elif not self._go_on():
                 break
-        self._undone.update(entry.segment for entry in entries)
         return entries
 
     def done(self, entry: SpoolEntry) -> None:
