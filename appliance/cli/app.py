@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import bench, camera, doctor, keys, results, run, schemas, stage, status, watch
+from appliance.cli import bench, camera, doctor, keys, line, results, run, schemas, stage, status, watch
 from appliance.errors import ApplianceError, ExitCode
 
 GLOBAL_OPTIONS = ("--debug", "--verbose")
@@ -27,6 +27,9 @@ app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)
 app.command("schemas")(schemas.schemas)
 app.add_typer(camera.app, name="camera")
+app.add_typer(line.app, name="line")
+app.add_typer(line.part_app, name="part")
+app.add_typer(line.recipe_app, name="recipe")
 app.add_typer(results.app, name="results")
 app.add_typer(keys.app, name="keys")
 app.add_typer(bench.app, name="bench")
