@@ -1,0 +1,154 @@
+"""What strangers can do to a bound socket: idle and hanging connections, floods of them, too many subscriptions."""
+
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from appliance.wire.broadcast import MAX_TOPICS
+from appliance.wire.client_keys import ClientKeys
+from appliance.wire.control_lane import ControlClient, ControlServer
+from appliance.wire.doorkeeper import MAX_CONNECTIONS
+from appliance.wire.keys import KeyStore
+from appliance.wire.sockets import HANDSHAKE_MS, reachable
+from appliance.wire.verdict_lane import VerdictPublisher, VerdictSubscriber
+
+PATIENCE_S = 10.0
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+CURVE_GREETING = GREETING.replace(b"NULL\0", b"CURVE")
+
+
+@pytest.fixture(params=["without keys", "with keys"])
+def lane_and_keys(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[VerdictPublisher, ClientKeys | None]]:
+    if request.param == "without keys":
+        lane, keys = VerdictPublisher("tcp://127.0.0.1:0"), None
+    else:
+        store = KeyStore(tmp_path / "keys")
+        store.init()
+        lane, keys = VerdictPublisher("tcp://0.0.0.0:0", store), store.box_keys()
+    yield lane, keys
+    lane.close()
+
+
+def wait_for(is_true: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not is_true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def dial(endpoint: str) -> socket.socket:
+    host, _, port = reachable(endpoint).removeprefix("tcp://").rpartition(":")
+    return socket.create_connection((host, int(port)), 5)
+
+
+def is_closed(peer: socket.socket) -> bool:
+    peer.setblocking(False)
+    try:
+        while peer.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+    return True
+
+
+def door(lane: VerdictPublisher) -> int:
+    return lane._broadcast.server.doorkeeper.connections
+
+
+@pytest.mark.parametrize("said", [b"", GREETING, CURVE_GREETING], ids=["idle", "greeted", "greeted for CURVE"])
+def test_two_hundred_hanging_connections_keep_no_good_client_out(
+    lane_and_keys: tuple[VerdictPublisher, ClientKeys | None], said: bytes
+) -> None:
+    lane, keys = lane_and_keys
+    with contextlib.ExitStack() as stack, VerdictSubscriber(lane.bound_endpoint, keys=keys) as before:
+        wait_for(lambda: (lane.take_subscriptions(), lane.subscriptions)[1] == 2)
+        crowd = [stack.enter_context(dial(lane.bound_endpoint)) for _ in range(200)]
+        for peer in crowd:
+            with contextlib.suppress(ConnectionError):
+                peer.sendall(said)
+        start_s = time.monotonic()
+        after = stack.enter_context(VerdictSubscriber(lane.bound_endpoint, keys=keys))
+        wait_for(lambda: (lane.take_subscriptions(), lane.subscriptions)[1] == 4)
+        assert time.monotonic() - start_s < HANDSHAKE_MS / 1000  # nobody waited for the crowd to time out
+        lane.send("verdict.line1.tabs", b"{}")
+        assert before.receive(PATIENCE_S) == after.receive(PATIENCE_S) == ("verdict.line1.tabs", b"{}")
+        wait_for(lambda: door(lane) <= MAX_CONNECTIONS)
+        assert sum(is_closed(peer) for peer in crowd) >= 200 - MAX_CONNECTIONS
+
+
+def test_a_hanging_handshake_ends_by_itself(lane_and_keys: tuple[VerdictPublisher, ClientKeys | None]) -> None:
+    lane, _ = lane_and_keys
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(dial(lane.bound_endpoint)) for _ in range(3)]
+        for peer, said in zip(peers, (b"", GREETING, CURVE_GREETING + b"\x04\xc8\x05HELLO"), strict=True):
+            peer.sendall(said)
+        start_s = time.monotonic()
+        wait_for(lambda: all(is_closed(peer) for peer in peers))
+        assert time.monotonic() - start_s < HANDSHAKE_MS / 1000 + 1
+
+
+def test_places_filled_by_those_who_behave_are_kept(tmp_path: Path) -> None:
+    lane = VerdictPublisher(f"ipc://{tmp_path}/lane")
+    context = zmq.Context()
+    subscribers = [context.socket(zmq.SUB) for _ in range(MAX_CONNECTIONS + 5)]
+    for subscriber in subscribers:
+        subscriber.linger = 0
+        subscriber.subscribe("verdict.")
+    for subscriber in subscribers[:MAX_CONNECTIONS]:
+        subscriber.connect(lane.bound_endpoint)
+    wait_for(lambda: (lane.take_subscriptions(), lane.subscriptions)[1] == MAX_CONNECTIONS)
+    for subscriber in subscribers[MAX_CONNECTIONS:]:
+        subscriber.connect(lane.bound_endpoint)
+    wait_for(lambda: (lane.take_subscriptions(), lane._broadcast.server.doorkeeper.hung_up)[1] >= 10)
+    lane.send("verdict.line1.tabs", b"{}")
+    assert all(subscriber.poll(5000) for subscriber in subscribers[:MAX_CONNECTIONS])
+    context.destroy(linger=0)
+    lane.close()
+
+
+def test_a_peer_with_too_many_subscriptions_is_hung_up_on(tmp_path: Path) -> None:
+    lane = VerdictPublisher(f"ipc://{tmp_path}/lane")
+    with (
+        VerdictSubscriber(lane.bound_endpoint) as good,
+        VerdictSubscriber(lane.bound_endpoint, tuple(f"t{n}" for n in range(MAX_TOPICS + 1))) as greedy,
+    ):
+        wait_for(lambda: (lane.take_subscriptions(), lane._broadcast.server.doorkeeper.hung_up)[1] > 0)
+        lane.send("verdict.line1.tabs", b"{}")
+        assert good.receive(PATIENCE_S) is not None
+        assert greedy.receive(0) is None
+    lane.close()
+
+
+def test_an_upstream_message_that_is_no_subscription_ends_its_connection(tmp_path: Path) -> None:
+    lane = VerdictPublisher(f"ipc://{tmp_path}/lane")
+    with zmq.Context() as context, context.socket(zmq.XSUB) as peer:
+        peer.linger = 0
+        peer.connect(lane.bound_endpoint)
+        peer.send(b"hello")
+        wait_for(lambda: (lane.take_subscriptions(), lane._broadcast.server.doorkeeper.hung_up)[1] > 0)
+    assert lane.subscriptions == 0
+    lane.close()
+
+
+def test_an_announced_gigabyte_ends_only_its_own_connection() -> None:
+    server = ControlServer("tcp://127.0.0.1:0")
+    ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
+    with dial(server.bound_endpoint) as peer:
+        peer.sendall(GREETING + bytes([4, len(ready)]) + ready + b"\x02" + struct.pack(">Q", 1 << 30) + b"x" * 1000)
+        wait_for(lambda: is_closed(peer))
+    assert list(server.requests()) == []
+    with ControlClient(server.bound_endpoint) as client:
+        client._client.socket.send(b"{}")
+        wait_for(lambda: [server.reply(request.peer, {}) for request in server.requests()])
+        assert client._client.receive(PATIENCE_S) == [b"{}"]
+    server.close()
