@@ -28,6 +28,7 @@ from appliance.messages import (
     result_topic,
     verdict_message,
 )
+from appliance.wire.keys import KeyStore
 from appliance.wire.replay import (
     Ack,
     Acked,
@@ -131,10 +132,12 @@ class ResultStand:
         answered: Requests answered so far.
     """
 
-    def __init__(self, journal: StandJournal, endpoint: str, replay_endpoint: str) -> None:
+    def __init__(
+        self, journal: StandJournal, endpoint: str, replay_endpoint: str, keys: KeyStore | None = None
+    ) -> None:
         self.journal = journal
-        self._lane = ResultPublisher(endpoint)
-        self._replay = ReplayServer(replay_endpoint)
+        self._lane = ResultPublisher(endpoint, keys)
+        self._replay = ReplayServer(replay_endpoint, keys)
         self.endpoint, self.replay_endpoint = self._lane.bound_endpoint, self._replay.bound_endpoint
         self.answered = 0
         self._beat_at = 0.0
@@ -192,8 +195,9 @@ class ServedStand:
         journal: StandJournal | None = None,
         endpoint: str = "tcp://127.0.0.1:0",
         replay_endpoint: str = "tcp://127.0.0.1:0",
+        keys: KeyStore | None = None,
     ) -> None:
-        self._stand = ResultStand(journal or StandJournal(), endpoint, replay_endpoint)
+        self._stand = ResultStand(journal or StandJournal(), endpoint, replay_endpoint, keys)
         self.endpoint, self.replay_endpoint = self._stand.endpoint, self._stand.replay_endpoint
         self._lock = threading.Lock()
         self._is_stopping = threading.Event()
