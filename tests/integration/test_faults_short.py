@@ -8,6 +8,7 @@ import pytest
 
 from appliance.testing.faults.campaign import run_campaign
 from appliance.testing.faults.disks import Filler, LoopDisk, SmallTmpfs, mount_obstacle
+from appliance.testing.faults.fuzz import fuzz_appliance
 from appliance.testing.faults.line import FaultedLine
 from appliance.testing.faults.plan import Fault, Kind
 from appliance.testing.faults.power_cuts import run_power_cuts
@@ -75,3 +76,13 @@ def test_a_power_cut_loses_nothing_that_was_delivered_and_no_id_comes_again(
     assert outcome.judgement.broken == {}
     assert outcome.judgement.figures["rows: unrecorded"] >= 1
     assert outcome.judgement.figures["pictures read"] > 0
+
+
+@pytest.mark.timeout(120)
+def test_nonsense_at_every_local_socket_changes_nothing(tmp_path: Path) -> None:
+    with FaultedLine(tmp_path, tmp_path / "state", **ROOMY) as line:
+        outcome = fuzz_appliance(line, 4000, seed=1)
+    assert {"publisher.sock", "ring.cam0.sock", "notify.sock"} <= set(outcome.sent)
+    assert outcome.restarts == 0, line.said[-5:]
+    assert outcome.judgement.broken == {}
+    assert max(outcome.growth_mb.values()) < 5
