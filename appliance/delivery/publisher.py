@@ -140,11 +140,16 @@ class Publisher:
         """Wait for a message or the next deadline, take everything in, decide and send what is due."""
         findings: list[Finding] = []
         gone: list[_Peer] = []
-        for key, _ in self._selector.select(self._sleep_s(timeout_s)):
-            if key.fileobj is self._server:
-                self._accept()
-            elif key.fd in self._peers:
+        has_requests, has_subscriptions = self._control.is_waiting, self._lane.is_waiting
+        sleep_s = 0.0 if has_requests or has_subscriptions else self._sleep_s(timeout_s)
+        for key, _ in self._selector.select(sleep_s):
+            if key.fd in self._peers:
                 self._listen_to(self._peers[key.fd], findings, gone)
+            elif key.fileobj is self._server:
+                self._accept()
+            else:
+                has_requests |= key.fileobj is self._control
+                has_subscriptions |= key.fileobj is self._lane
         # A finding may arrive before we have read its trigger: files first.
         seen = self._rules.triggers_seen
         self._ledger.take_announced()
@@ -157,12 +162,11 @@ class Publisher:
         for finding in late:
             self._keep_late(finding)
         self._wake_recorder()
-        self._attend_to_the_line(time.monotonic_ns())
-        self._lane.take_subscriptions()
+        self._attend_to_the_line(time.monotonic_ns(), has_requests=has_requests)
+        if has_subscriptions:
+            self._lane.take_subscriptions()
 
     def _sleep_s(self, longest_s: float) -> float:
-        if self._control.is_waiting or self._lane.is_waiting:
-            return 0.0
         deadline_ns = self._ledger.next_deadline_ns()
         if deadline_ns is None:
             return longest_s
@@ -172,7 +176,11 @@ class Publisher:
         """Let peers that are stopping deliver what they have, then give everything open its verdict."""
         self._line.hindrances.is_stopping = True
         end_ns = time.monotonic_ns() + int(timeout_s * NS_PER_S)
-        while self._peers and self._ledger.has_open and time.monotonic_ns() < end_ns:
+        while (
+            any(peer.role != "recorder" for peer in self._peers.values())
+            and self._ledger.has_open
+            and time.monotonic_ns() < end_ns
+        ):
             self.step(POLL_S)
         self._ledger.take_announced()
         self._decide_open(Reason.NOT_READY)
@@ -320,9 +328,9 @@ class Publisher:
 
     # -- the line
 
-    def _attend_to_the_line(self, now_ns: int) -> None:
+    def _attend_to_the_line(self, now_ns: int, *, has_requests: bool) -> None:
         """Answer requests, compare counts, tell recipes and state: all that no verdict waits for."""
-        for request in self._control.requests(_REQUESTS_A_STEP):
+        for request in self._control.requests(_REQUESTS_A_STEP) if has_requests else ():
             self._desk.handle(request.body, now_ns, functools.partial(self._control.reply, request.peer))
         if self._rules.count.overdue(now_ns) is not None:
             self._desk.mismatch_found()
