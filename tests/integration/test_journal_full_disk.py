@@ -1,9 +1,6 @@
 """A disk of a few megabytes that fills up: nothing half written, nothing lost, and it goes on when there is space."""
 
-import contextlib
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,32 +11,23 @@ from appliance.errors import DiskFull
 from appliance.records.disk_space import DiskLevel, make_room_to_start
 from appliance.records.journal import Journal
 from appliance.records.retention import Retention
+from appliance.testing.faults.disks import Filler, SmallTmpfs, mount_obstacle
 from appliance.testing.journal_records import LEDGER_EPOCH, inspection
 
-
-@contextlib.contextmanager
-def mounted(folder: Path, size_mb: int) -> Iterator[Path]:
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(folder)]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    if said.returncode:
-        pytest.skip(f"a small tmpfs can't be mounted here: {said.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)  # also when a failed test holds files
+NEEDS_MOUNT = mount_obstacle()
+pytestmark = pytest.mark.skipif(NEEDS_MOUNT is not None, reason=str(NEEDS_MOUNT))
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    with mounted(tmp_path / "disk", 6) as folder:
-        yield folder
+    with SmallTmpfs(tmp_path / "disk", 6) as disk:
+        yield disk.folder
 
 
 @pytest.fixture
 def larger_disk(tmp_path: Path) -> Iterator[Path]:
-    with mounted(tmp_path / "disk", 24) as folder:
-        yield folder
+    with SmallTmpfs(tmp_path / "disk", 24) as disk:
+        yield disk.folder
 
 
 def fill(journal: Journal) -> None:
@@ -85,12 +73,12 @@ def test_what_was_refused_is_not_there_after_a_new_start(small_disk: Path) -> No
 def test_a_partition_that_finds_no_space_leaves_the_old_one_growing(small_disk: Path) -> None:
     journal = Journal.open(small_disk / "journal")
     journal.append([inspection(1)])
-    hog = small_disk / "hog"
-    take_all_space(hog)
+    hog = Filler(small_disk)
+    hog.fill()
     with pytest.raises(DiskFull):
         journal.seal()
     assert len(journal.partitions()) == 1
-    hog.unlink()
+    hog.release()
     assert journal.append([inspection(2)]) == [2]
     journal.seal()
     assert journal.append([inspection(3)]) == [3]
@@ -100,11 +88,11 @@ def test_a_partition_that_finds_no_space_leaves_the_old_one_growing(small_disk: 
 
 
 def test_a_start_on_a_full_disk_says_so_and_works_once_there_is_space(small_disk: Path) -> None:
-    hog = small_disk / "hog"
-    take_all_space(hog)
+    hog = Filler(small_disk)
+    hog.fill()
     with pytest.raises(DiskFull, match="no space left"):
         Journal.open(small_disk / "journal")
-    hog.unlink()
+    hog.release()
     journal = Journal.open(small_disk / "journal")
     assert journal.append([inspection(1)]) == [1]
     journal.close()
@@ -129,7 +117,7 @@ def test_a_disk_that_others_fill_to_the_last_byte_is_got_out_of_by_the_ballast(s
     journal.append([inspection(number, pad="x" * 20_000) for number in range(1, 33)])
     journal.seal()
     journal.append([inspection(33)])
-    take_all_space(small_disk / "hog")
+    Filler(small_disk).fill()
     with pytest.raises(DiskFull):
         journal.append([inspection(34, pad="x" * 60_000)])
     done = retention.step()
@@ -146,7 +134,7 @@ def test_a_start_on_a_disk_that_others_filled_is_made_possible_by_the_ballast(sm
     Retention(settings, journal).step()
     journal.append([inspection(1)])
     journal.close()
-    take_all_space(small_disk / "hog")
+    Filler(small_disk).fill()
     with pytest.raises(DiskFull):
         Journal.open(small_disk / "journal")
     make_room_to_start(settings.state_dir, settings.recorder)
@@ -160,7 +148,7 @@ def test_a_full_disk_can_still_be_read_so_that_consumers_catch_up(small_disk: Pa
     journal.append([inspection(number) for number in range(1, 11)])
     journal.seal()
     journal.append([inspection(11)])
-    take_all_space(small_disk / "hog")
+    Filler(small_disk).fill()
     reader = journal.reader()
     assert [seq for seq, _ in reader.read(1, 11)] == list(range(1, 12))
     reader.close()
@@ -184,11 +172,3 @@ def test_hours_on_a_small_disk_lose_rows_only_with_a_record_of_them(larger_disk:
     assert closed | told == known
     assert not closed & told
     journal.close()
-
-
-def take_all_space(path: Path) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    with contextlib.suppress(OSError):
-        while True:
-            os.write(fd, bytes(4096))
-    os.close(fd)
