@@ -61,6 +61,8 @@ class Journal:
         try:
             self._take_over()
         except BaseException:
+            if self._active is not None:
+                self._active.close()
             self._catalog.close()
             raise
 

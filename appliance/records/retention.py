@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -170,12 +171,13 @@ class Retention:
     # -- images
 
     def _evict_images(self, kind: str) -> int:
-        """Unlink images of the oldest hour; gives how many."""
+        """Unlink images of the oldest hour, as many as one step may; gives how many."""
         for hour in self._hours(kind):
-            files = sorted(path for path in hour.iterdir() if not path.name.endswith(TEMPORARY_SUFFIX))[:FILES_PER_STEP]
+            # In the folder's own order: sorting a hundred thousand names for each step would cost more than unlinking.
+            complete = (path for path in hour.iterdir() if not path.name.endswith(TEMPORARY_SUFFIX))
+            files = list(islice(complete, FILES_PER_STEP))
             if not files:
-                with contextlib.suppress(OSError):  # not empty any more: an image came
-                    hour.rmdir()
+                _remove_if_empty(hour)
                 continue
             for path in files:
                 path.unlink(missing_ok=True)
@@ -184,5 +186,15 @@ class Retention:
             return len(files)
         return 0
 
-    def _hours(self, kind: str) -> list[Path]:
-        return sorted(path for path in (self._images / kind).glob("[0-9]*/[0-9]*") if path.is_dir())
+    def _hours(self, kind: str) -> Iterator[Path]:
+        """List the hours' folders, oldest first."""
+        for day in sorted((self._images / kind).glob("[0-9]*")):
+            hours = sorted(day.glob("[0-9]*"))
+            yield from hours
+            if not hours:
+                _remove_if_empty(day)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # an image came meanwhile
+        folder.rmdir()
