@@ -259,8 +259,8 @@ class Doorkeeper:
         return client is not None and self._role in client.roles
 
     def _end(self, fd: int, connection: Connection) -> None:
-        duplicate = self._duplicate(fd)
-        if duplicate is None or connection.is_ending:
+        duplicate = self._duplicate(fd) if not connection.is_ending else None
+        if duplicate is None:
             return
         connection.is_ending = True
         self.hung_up += 1

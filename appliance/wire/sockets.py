@@ -23,13 +23,13 @@ from appliance.wire.doorkeeper import Doorkeeper
 from appliance.wire.keys import KeyStore
 from appliance.wire.monitor import Monitor
 
-HEARTBEAT_INTERVAL_MS = 500
-HEARTBEAT_TIMEOUT_MS = 1500
-"""A stopped peer is noticed within this time on either side."""
+HEARTBEAT_INTERVAL_MS = 400
+HEARTBEAT_TIMEOUT_MS = 1000
+"""Runs from the first ping that isn't answered: a stopped peer is noticed within the sum of both, on either side."""
 HANDSHAKE_MS = 2000
 """A connection that has not finished its handshake by then is dropped, on either side."""
 BACKLOG = 128
-RECONNECT_MS = (50, 500)
+RECONNECT_MS = (50, 200)
 """First and longest pause between a client's attempts."""
 _LINGER_MS = 500
 
