@@ -61,9 +61,7 @@ class Journal:
         try:
             self._take_over()
         except BaseException:
-            if self._active is not None:
-                self._active.close()
-            self._catalog.close()
+            self._close_files()
             raise
 
     @classmethod
@@ -308,11 +306,14 @@ class Journal:
         """Close all files and leave the directory to another writer; closing twice does nothing more."""
         if self._lock_fd < 0:
             return
+        self._close_files()
+        os.close(self._lock_fd)
+        self._lock_fd = -1
+
+    def _close_files(self) -> None:
         if self._active is not None:
             self._active.close()
         self._catalog.close()
-        os.close(self._lock_fd)
-        self._lock_fd = -1
 
 
 def _lock(directory: Path) -> int:
