@@ -104,7 +104,7 @@ class MissingImage(Document):
     view: Name
     """View of the part."""
     why: str
-    """What prevented it."""
+    """What prevented it, in one word: no_frame, not_leased, recorder_down, queue_full, disk_full, …"""
 
 
 class Image(Document):
@@ -195,8 +195,8 @@ class RangeRecord(Journalled):
     schema_version: SchemaVersion
     """As in `inspection`."""
     kind: Literal["unrecorded", "lost_range"]
-    """`unrecorded`: nothing is left of them (power loss), nothing was sent. `lost_range`: the disk was full for too
-    long; verdicts may have been sent."""
+    """`unrecorded`: nothing is left of them (power loss), nothing was sent. `lost_range`: the disk was full for too long,
+    so that records were never written, or were removed before every consumer had them; verdicts may have been sent."""
     line: Name
     """Line name from the configuration."""
     station: Name
