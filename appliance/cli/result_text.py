@@ -56,7 +56,14 @@ def _why(record: Mapping[str, Any]) -> str:
 
 
 def _defects(record: Mapping[str, Any]) -> str:
-    return ", ".join(f"{defect['class_name']} {defect['score']:.2f}" for defect in (record.get("defects") or ())[:3])
+    """Name the classes once each, with their number and highest score."""
+    scores: dict[str, list[float]] = {}
+    for defect in record.get("defects") or ():
+        scores.setdefault(defect["class_name"], []).append(defect["score"])
+    return ", ".join(
+        f"{name} {max(of_class):.2f}" if len(of_class) == 1 else f"{len(of_class)} {name} to {max(of_class):.2f}"
+        for name, of_class in scores.items()
+    )
 
 
 def _triggers(record: Mapping[str, Any]) -> str:
@@ -74,4 +81,4 @@ def _words(finding: Mapping[str, Any], *keys: str) -> str:
 def _local(text: str | None) -> str:
     if text is None:
         return ""
-    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -167,7 +167,7 @@ def journal(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         print(json.dumps(document, indent=2))
         return
     console = Console()
-    size = f"{document['partitions']} partitions, {document['bytes'] / 1e6:.1f} MB"
+    size = f"{document['bytes'] / 1e6:.1f} MB, partitions: {document['partitions']}"
     rows = f"seq {document['oldest_seq']} to {document['head_seq']}"
     console.print(f"epoch {document['epoch']}: {rows} in {size}", highlight=False)
     table = Table("consumer", "acknowledged", "behind", "required", "last heard")
