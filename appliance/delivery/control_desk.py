@@ -141,7 +141,7 @@ class ControlDesk:
         if request.recipe is not None and request.recipe not in self._rules.recipes.shelf.plans:
             return ControlStatus.UNKNOWN, self._unknown_recipe(request.recipe), {}
         elsewhere = self._rules.parts.bound_elsewhere(announcement)
-        if elsewhere is not None:
+        if elsewhere is not None and not self._has_missed(elsewhere):
             told = f"part {part.part_id} is bound to {elsewhere}; one part can't be at two triggers"
             return ControlStatus.CONFLICT, told, {}
         return self._accept_part(announcement, place.inspection, now_ns)
@@ -160,6 +160,8 @@ class ControlDesk:
             told = f"inspection {inspection.inspection_id} has part {inspection.part.part_id} already; that one stays"
             return ControlStatus.CONFLICT, told, {"inspection_id": inspection.inspection_id}
         if not parts.has_room(now_ns):
+            self.drop_passed()
+        if not parts.has_room(now_ns):
             told = f"{len(parts)} announced parts wait for their trigger: no room for more; announce later"
             return ControlStatus.REFUSED, told, {}
         if not self._rules.note(part_note(announcement)):
@@ -171,8 +173,16 @@ class ControlDesk:
         inspection.announcement = announcement
         return ControlStatus.OK, "", {"inspection_id": inspection.inspection_id}
 
+    def _has_missed(self, bind: Binding) -> bool:
+        """Whether an announcement still waits for a trigger that has passed: then it is forgotten."""
+        earlier = self._rules.parts.find(bind)
+        if not isinstance(earlier, Announcement) or self.locate(bind).passed is None:
+            return False
+        self._rules.parts.forget(earlier)
+        return True
+
     def drop_passed(self) -> None:
-        """At start: forget announcements whose trigger was decided while we were away."""
+        """Forget announcements whose trigger passed unclaimed: while we were away, or jumped over by a count."""
         for announcement in list(self._rules.parts.pending()):
             if self.locate(announcement.bind).passed is not None:
                 self._rules.parts.forget(announcement)
@@ -322,6 +332,7 @@ class ControlDesk:
         if not rules.note({"note": "sync", "offset": offset}):
             return ControlStatus.REFUSED, "the runtime directory is full; free space there, then try again", {}
         rules.count.resync(request.controller_count, trigger_id or 0)
+        self.drop_passed()
         log.warning("resynchronised: trigger %d is the controller's %d", trigger_id or 0, request.controller_count)
         return ControlStatus.OK, "", {"our_count": rules.count.our_count}
 

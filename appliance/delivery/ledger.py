@@ -295,8 +295,8 @@ class Ledger:
     def _join(self, inspection: Inspection, camera: str, trigger: Trigger, exposure: int | None) -> None:
         self._open[camera, trigger.trigger_id] = inspection
         inspection.add(camera, trigger, exposure)
-        announcement = self._rules.claim(camera, trigger, inspection.inspection_id)
-        inspection.announcement = inspection.announcement or announcement
+        if inspection.announcement is None:
+            inspection.announcement = self._rules.claim(camera, trigger, inspection.inspection_id)
         self._look_at(inspection)
 
     def _follow(self, inspection: Inspection, ending: Ending, camera: str, trigger: Trigger, exposure: int) -> None:

@@ -116,7 +116,9 @@ class PartBook:
         for announcement in found:
             self._take(announcement)
             self._remember(announcement, inspection_id)
-        self.contradictions += any(other.part != found[0].part for other in found[1:])
+        for other in found[1:]:
+            self.contradictions += other.part != found[0].part
+            self._unbind(other)
         return found[0] if found else None
 
     def claim_open(self, announcement: Announcement, inspection_id: int) -> None:

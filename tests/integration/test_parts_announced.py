@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from appliance.delivery.parts import MAX_PENDING
 from appliance.messages import Reason
 from appliance.testing.line_stand import LineStand
 
@@ -86,6 +87,31 @@ def test_a_part_may_be_named_until_its_verdict(stand: LineStand) -> None:
     again = stand.ask("part.set", bind=at_id(trigger.trigger_id), part_id="N")
     assert (again["status"], again["inspection_id"]) == ("duplicate", verdict["inspection_id"])
     assert stand.status_of("part.set", bind=at_id(trigger.trigger_id + 1), part_id="N") == "ok", "a rework"
+
+
+def test_a_part_whose_trigger_was_jumped_over_may_be_announced_again(stand: LineStand) -> None:
+    pass_by(stand, count=3000)
+    assert stand.status_of("part.set", bind={"encoder": {"camera": "cam0", "count": 3001}}, part_id="J") == "ok"
+    pass_by(stand, count=3005)
+    assert stand.status_of("part.set", bind={"encoder": {"camera": "cam0", "count": 3006}}, part_id="J") == "ok"
+    assert pass_by(stand, count=3006)["part_id"] == "J"
+
+
+def test_too_many_waiting_parts_are_refused_clearly(fresh: LineStand) -> None:
+    socket = fresh.client._client.socket
+    for number in range(MAX_PENDING + 1):
+        socket.send_json({"request": "part.set", "bind": at_id(100 + number), "part_id": f"P{number}"})
+        if number % 50 == 49:
+            fresh.until(lambda: socket.poll(10))
+            while socket.poll(0):
+                socket.recv()
+    fresh.until_state()
+    fresh.until(lambda: fresh.states[-1]["counters"]["parts_announced"] == MAX_PENDING)
+    while socket.poll(100):
+        socket.recv()
+    answer = fresh.ask("part.set", bind=at_id(90_000), part_id="Q")
+    assert answer["status"] == "refused"
+    assert "no room for more" in answer["message"]
 
 
 def test_accepted_announcements_survive_kill_9(fresh: LineStand) -> None:
