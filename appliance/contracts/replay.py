@@ -32,7 +32,7 @@ _REPLIES = [
         NUMBER,
         further=TEXT,
         description="Epoch, the journal's newest sequence number; then in turn the sequence number and the record "
-        "(JSON, `record`) of each result, at most 500 and about 1 MiB: ask on behind the last one.",
+        "(JSON, `record`) of each result, at most 500 and 256 KiB: ask on behind the last one.",
     ),
     _frames("GONE", NUMBER, description="Retention has removed what was asked for; the oldest sequence number left."),
     _frames("BADEPOCH", WORD, description="The journal was made anew; its epoch. Start over at 1."),

@@ -21,7 +21,6 @@ class BroadcastSocket:
     XPUB_NODROP stays off: with it one slow peer blocks all.
 
     Attributes:
-        subscriptions: Topic subscriptions seen so far and not taken back, over all peers.
         garbage: Upstream messages that were no subscription.
     """
 
@@ -36,8 +35,12 @@ class BroadcastSocket:
             sndhwm=sndhwm,
             options={zmq.XPUB_VERBOSER: 1},  # every peer's subscription, not only the first to a topic
         )
-        self.subscriptions = 0
         self.garbage = 0
+
+    @property
+    def subscriptions(self) -> int:
+        """Topic subscriptions read so far and not taken back, over all peers that are still connected."""
+        return self.server.doorkeeper.topics
 
     def set_welcome(self, message: bytes) -> None:
         """Set the JSON that peers which connect from now on get first."""
@@ -59,10 +62,9 @@ class BroadcastSocket:
     def _take(self, frame: zmq.Frame) -> None:
         connection = self.server.doorkeeper.identify(frame)
         step = {b"\x01": 1, b"\x00": -1}.get(frame.bytes[:1], 0)
-        self.subscriptions += step
         self.garbage += not step
         if connection is not None:
-            connection.topics += step
+            connection.topics = max(connection.topics + step, 0)  # anybody may cancel what was never subscribed
         if not step or (connection is not None and connection.topics > MAX_TOPICS):
             self.server.doorkeeper.hang_up(frame)
 

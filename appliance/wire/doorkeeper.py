@@ -143,6 +143,12 @@ class Doorkeeper:
         """How many stand at the door or are in."""
         return len(self._connections)
 
+    @property
+    def topics(self) -> int:
+        """Subscriptions of all connections."""
+        with self._lock:
+            return sum(connection.topics for connection in self._connections.values())
+
     def stop(self) -> None:
         """End the thread and free its sockets; the watched socket must still be open."""
         os.eventfd_write(self._stop_fd, 1)

@@ -1,6 +1,6 @@
 """Replay and acknowledgement: DEALER (or REQ) → ROUTER. ASCII frames, numbers in decimal.
 
-    GET epoch from to          -> ROWS epoch head seq body seq body …     at most 500 rows and about 1 MiB: ask on
+    GET epoch from to          -> ROWS epoch head seq body seq body …     at most 500 rows or 256 KiB: ask on
                                 | GONE oldest                             retention has deleted `from`
                                 | BADEPOCH epoch                          the journal is another one; its epoch
     ACK consumer epoch seq     -> ACKED consumer seq
@@ -19,10 +19,11 @@ from appliance.wire.keys import KeyStore
 from appliance.wire.requests import Peer, RequestSocket
 
 MAX_ROWS = 500
-MAX_REPLY_BYTES = 1024 * 1024
+MAX_REPLY_BYTES = 256 * 1024
 MAX_REQUEST_BYTES = 1024  # a CURVE handshake needs more than 256
 MAX_SEQ = 2**63 - 1
-_SNDHWM = 4
+_SNDHWM = 16
+"""Answers that wait for one peer: with the size of an answer what a peer that never reads can cost, 4 MiB."""
 _BATCH = 16
 _NUMBER = re.compile(rb"0|[1-9][0-9]{0,18}")
 _WORD = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")

@@ -166,7 +166,7 @@ def test_a_peer_that_asks_and_never_reads_costs_counted_answers_and_nobody_else(
         greedy.linger = 0
         greedy.rcvhwm = 1
         greedy.connect(service.server.bound_endpoint)
-        for _ in range(60):
+        for _ in range(200):
             greedy.send_multipart([b"GET", b"e1", b"11", b"510"])
         with ReplayClient(service.server.bound_endpoint) as client:
             while not service.server.dropped:

@@ -15,7 +15,7 @@ from appliance.wire.replay_client import ReplayClient
 from appliance.wire.result_lane import ResultPublisher
 from appliance.wire.verdict_lane import VerdictPublisher
 
-CASES = 700
+CASES = 2000
 MEMORY_KB = 24_000
 
 
