@@ -27,21 +27,22 @@ def sweep_leftovers(root: Path, journal: Journal, runtime_dir: Path, ledger_epoc
         root: `state_dir/images`.
         ledger_epoch: The running one; images of another one with no row are leftovers in any case.
     """
-    known = _KnownStems(journal.closed(), ledger_epoch, _first_waiting(runtime_dir, ledger_epoch))
+    waiting = _first_waiting(runtime_dir, ledger_epoch)
+    known = _KnownStems(journal.closed(), ledger_epoch, waiting, is_blank=journal.head_seq == 0)
     return sweep(root, known, _last_row_at(journal) - _LOOK_BACK)
 
 
 class _KnownStems:
     """Stems of images whose inspection has a row, or may get one: it may wait in the spool."""
 
-    def __init__(self, closed: IdSpans, ledger_epoch: str, first_waiting: int | None) -> None:
-        self._closed, self._epoch, self._first_waiting = closed, ledger_epoch, first_waiting
+    def __init__(self, closed: IdSpans, ledger_epoch: str, first_waiting: int | None, *, is_blank: bool) -> None:
+        self._closed, self._epoch, self._first_waiting, self._is_blank = closed, ledger_epoch, first_waiting, is_blank
 
     def __contains__(self, stem: object) -> bool:
         epoch, _, rest = str(stem).rpartition("/")[2].partition("-")
         number = rest.partition("-")[0]
-        if not number.isdigit():
-            return True  # not ours: left alone
+        if self._is_blank or not number.isdigit():
+            return True  # a new journal knows nothing of the images of the one that was moved away; or not ours
         may_come = epoch == self._epoch and self._first_waiting is not None and int(number) >= self._first_waiting
         return may_come or self._closed.has(epoch, INSPECTIONS, int(number))
 
