@@ -8,12 +8,16 @@ overrun) becomes one record for the whole range of ids. An open trigger is left 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from appliance.messages import Outcome, Trigger, View
 from appliance.records.spans import IdSpans
 from appliance.tally import AnnouncedReader, DecidedReader, Decision
 from appliance.tally.records import CAPACITY
+
+MOST_AT_ONCE = 1000
+"""Triggers of one camera that one look finds; the next one goes on. A loop that answers others waits meanwhile."""
 
 IdRange = tuple[int, int]
 """First and last trigger id of one camera."""
@@ -36,7 +40,7 @@ class Audit:
         older: Ids of an older file: another boot, or one that was taken away.
         overrun: Ids of this file that later ones have taken the place of.
         untold: Triggers with a decision to build a record from.
-        oldest_open_ns: Exposure of the oldest trigger that is not decided; None: none is open.
+        oldest_open_ns: Exposure of the oldest trigger that is not decided, or not looked at; None: there is none.
     """
 
     older: list[IdRange] = field(default_factory=list)
@@ -66,13 +70,15 @@ def audit(
     window_from = max(first_id, last_id - CAPACITY + 1)
     missing = gaps(recorded, last_id)
     found = Audit(clip(missing, 1, first_id - 1), clip(missing, first_id, window_from - 1))
-    for first, last in clip(missing, window_from, last_id):
-        for number in range(first, last + 1):
-            trigger, decision = trigger_of(number), decision_of(number)
-            if trigger is not None and decision is None:
-                found.oldest_open_ns = min(found.oldest_open_ns or trigger.exposed_ns, trigger.exposed_ns)
-            elif trigger is not None and decision is not None and decision.decided_ns < decided_before_ns:
-                found.untold.append(Untold(camera, trigger, decision))
+    for number in chain.from_iterable(range(first, last + 1) for first, last in clip(missing, window_from, last_id)):
+        trigger, decision = trigger_of(number), decision_of(number)
+        is_enough = len(found.untold) >= MOST_AT_ONCE
+        if trigger is not None and (decision is None or is_enough):
+            found.oldest_open_ns = min(found.oldest_open_ns or trigger.exposed_ns, trigger.exposed_ns)
+        elif trigger is not None and decision is not None and decision.decided_ns < decided_before_ns:
+            found.untold.append(Untold(camera, trigger, decision))
+        if is_enough:
+            break
     return found
 
 

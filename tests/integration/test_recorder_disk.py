@@ -28,9 +28,9 @@ def switch(tmp_path: Path) -> Iterator[FaultSwitch]:
     hand.close()
 
 
-def run_recorder(stand: RecorderStand) -> "subprocess.CompletedProcess[str]":
-    """Run it to its end, which is meant to come at once."""
-    argv = [sys.executable, "-m", "appliance", "stage", "record", "--config", str(stand.config_path)]
+def run(stand: RecorderStand, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end, which is meant to come at once."""
+    argv = [sys.executable, "-m", "appliance", *words, "--config", str(stand.config_path)]
     return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -102,19 +102,20 @@ def test_a_foreign_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     with RecorderStand(tmp_path) as stand:
         stand.start()
         stand.stop()
-        catalog = stand.state_dir / "journal" / "catalog.db"
-        catalog.write_bytes(b"not a database at all" * 100)
-        said = run_recorder(stand)
-        assert said.returncode == ExitCode.JOURNAL
-        assert str(catalog) in said.stderr
-        assert len(said.stderr.splitlines()) == 1
-        assert catalog.read_bytes() == b"not a database at all" * 100
+    catalog = stand.state_dir / "journal" / "catalog.db"
+    catalog.write_bytes(b"not a database at all" * 100)
+    alone, whole = run(stand, "stage", "record"), run(stand, "run")
+    assert (alone.returncode, whole.returncode) == (ExitCode.JOURNAL, ExitCode.JOURNAL)
+    assert str(catalog) in alone.stderr
+    assert len(alone.stderr.splitlines()) == 1
+    assert str(catalog) in whole.stderr, "a person is there to read it"
+    assert catalog.read_bytes() == b"not a database at all" * 100
 
 
 def test_a_second_recorder_on_one_journal_is_refused(tmp_path: Path) -> None:
     with RecorderStand(tmp_path) as stand:
         stand.start()
-        said = run_recorder(stand)
+        said = run(stand, "stage", "record")
         assert said.returncode == ExitCode.JOURNAL
         assert "another recorder" in said.stderr
         assert stand.result(stand.decide())["verdict"] == "OK"
@@ -123,6 +124,6 @@ def test_a_second_recorder_on_one_journal_is_refused(tmp_path: Path) -> None:
 def test_images_that_can_not_be_kept_are_a_clear_refusal(tmp_path: Path) -> None:
     with RecorderStand(tmp_path) as stand:
         (stand.state_dir / "images").write_text("somebody's file")
-        said = run_recorder(stand)
+        said = run(stand, "stage", "record")
         assert said.returncode == ExitCode.CONFIG
         assert "images: can't be used" in said.stderr

@@ -1,6 +1,7 @@
 """What the tally files tell beyond the records: pure, with files and journals made of dictionaries."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.messages import Reason, Trigger, VerdictWord
-from appliance.records.reconcile import Audit, CameraAudit, IdRange, audit, clip, gaps, outcomes
+from appliance.records.reconcile import MOST_AT_ONCE, Audit, CameraAudit, IdRange, audit, clip, complete, gaps, outcomes
 from appliance.records.spans import IdSpans
 from appliance.tally import AnnouncedWriter, DecidedWriter, Decision, ledger_epoch
 from appliance.tally.records import CAPACITY
@@ -84,7 +85,30 @@ def test_an_overrun_window_becomes_a_range_and_the_rest_records() -> None:
     decided = map(decision, range(11, last + 1))
     found = look(range(1, 6), announced=range(11, last + 1), decided=decided)
     assert (found.older, found.overrun) == ([], [(6, 10)])
-    assert untold_ids(found) == list(range(11, last + 1))
+    assert untold_ids(found) == list(range(11, 11 + MOST_AT_ONCE)), "the next look goes on"
+    rest = look(range(1, last - 2), announced=range(11, last + 1), decided=map(decision, range(11, last + 1)))
+    assert untold_ids(rest) == [last - 2, last - 1, last]
+
+
+def test_a_part_of_several_views_is_left_to_the_publisher_while_one_of_them_may_be_open() -> None:
+    triggers = {number: Trigger(number, 10 * number) for number in (1, 2, 3)}
+    decided = Decision(1, 7, 7, VerdictWord.NG, Reason.NONE, True, 25, 99, part_ns=10)
+
+    def gather(decisions: dict[int, Decision]) -> list[int]:
+        found = audit(
+            "cam0",
+            [],
+            first_id=1,
+            last_id=3,
+            decided_before_ns=NOW_NS,
+            trigger_of=triggers.get,
+            decision_of=decisions.get,
+        )
+        return [each.trigger.trigger_id for each in complete([found, Audit()])]
+
+    assert gather({1: decided}) == []
+    assert gather({1: decided, 2: replace(decided, trigger_id=2)}) == [1, 2], "trigger 3 came after the decision"
+    assert gather({1: replace(decided, part_ns=0)}) == [1], "a part of one view has no other"
 
 
 def test_triggers_of_one_inspection_become_one_record() -> None:
