@@ -18,7 +18,7 @@ from appliance.cli.moment import moment_us
 from appliance.cli.options import ConfigOption, JsonOption
 from appliance.cli.result_text import COLUMNS, result_lines, result_row
 from appliance.config import ApplianceConfig, load
-from appliance.errors import ResultMissing
+from appliance.errors import JournalError, ResultMissing
 from appliance.records.export import ExportFormat, export
 from appliance.records.picture import Picture, pictures
 from appliance.records.results import ResultQuery, Results
@@ -116,7 +116,7 @@ def export_results(
         try:
             written = export(records, file_format, out)
         except OSError as error:
-            if out is None or error.filename is None:
+            if out is None or isinstance(error, JournalError):
                 raise
             raise typer.BadParameter(f"{out} can't be written: {error.strerror}") from error
     if out is not None:
