@@ -16,8 +16,9 @@ from appliance.wire.replay_questions import ReplayQuestions
 
 log = logging.getLogger(__name__)
 
-ANSWER_TIMEOUT_S = 1.0
-"""A question without an answer is asked again over a new connection: the recorder was killed, stopped or replaced."""
+ANSWER_TIMEOUT_S = (1.0, 8.0)
+"""A question without an answer is asked again over a new connection: the recorder was killed, stopped or replaced. The
+first time so soon; then twice as long each time, up to the second figure: it may just be slow."""
 SILENCE_S = 3.0
 """Heartbeats come each second; without them, what the lane should have brought is looked for in the journal."""
 REFUSED_PAUSE_S = 1.0
@@ -57,6 +58,7 @@ class ResultFeed:
             self._lane.close()
             raise
         self._heard_at = self._asked_at = self._ask_from = monotonic()
+        self._answer_timeout_s = ANSWER_TIMEOUT_S[0]
         self._acknowledge_again_at: float | None = None
         self.damaged = 0
         """Messages on the lane that could not be read."""
@@ -96,8 +98,10 @@ class ResultFeed:
         answer = self._replay.answer()
         now = self._monotonic()
         if answer is not None:
+            self._answer_timeout_s = ANSWER_TIMEOUT_S[0]
             self._take(answer, now)
-        elif self.stream.is_asking and now - self._asked_at > ANSWER_TIMEOUT_S:
+        elif self.stream.is_asking and now - self._asked_at > self._answer_timeout_s:
+            self._answer_timeout_s = min(2 * self._answer_timeout_s, ANSWER_TIMEOUT_S[1])
             self._replay.forget()
             self.stream.request_lost()
         if self._acknowledge_again_at is not None and now >= self._acknowledge_again_at:
@@ -114,7 +118,7 @@ class ResultFeed:
         now = self._monotonic()
         wake_at = self._heard_at + SILENCE_S
         if self.stream.is_asking:
-            wake_at = min(wake_at, self._asked_at + ANSWER_TIMEOUT_S)
+            wake_at = min(wake_at, self._asked_at + self._answer_timeout_s)
         if self._acknowledge_again_at is not None:
             wake_at = min(wake_at, self._acknowledge_again_at)
         if now < self._ask_from:

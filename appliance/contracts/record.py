@@ -195,8 +195,9 @@ class RangeRecord(Journalled):
     schema_version: SchemaVersion
     """As in `inspection`."""
     kind: Literal["unrecorded", "lost_range"]
-    """`unrecorded`: nothing is left of them (power loss), nothing was sent. `lost_range`: the disk was full for too long,
-    so that records were never written, or were removed before every consumer had them; verdicts may have been sent."""
+    """`unrecorded`: nothing is left of them (power loss), nothing was sent. `lost_range`: the disk was full for too
+    long, so that records were never written, or were removed before all consumers had them; verdicts may have been
+    sent."""
     line: Name
     """Line name from the configuration."""
     station: Name

@@ -8,7 +8,7 @@ import { Dealer, Subscriber } from "zeromq"
 
 const PAGE = 500 // most results in one answer
 const HOLD = 1000 // results kept that came before their turn
-const ANSWER_MS = 1000 // then the question is asked again over a new connection
+const ANSWER_MS = [1000, 8000] // then the question is asked again over a new connection, each time later: it may be slow
 const SILENCE_MS = 3000 // heartbeats come each second; without them look at the journal
 const COMMON = { linger: 0, reconnectInterval: 50, reconnectMaxInterval: 500, heartbeatInterval: 500, heartbeatTimeout: 1500 }
 
@@ -30,6 +30,7 @@ export class Follower {
     this.heard = () => {}
     this.isOpen = true
     this.turn = Promise.resolve() // one question at a time
+    this.patience = ANSWER_MS[0]
     this.lane = new Subscriber(this.options)
     this.lane.connect(endpoint)
     this.lane.subscribe("result.", "sim.result.", "heartbeat.", "sim.heartbeat.", "welcome")
@@ -61,10 +62,10 @@ export class Follower {
   async close() {
     this.isOpen = false
     this.lane.close()
+    this.dealer?.close() // ends its wait for an answer
     this.heard()
     await this.listening
     await this.turn
-    this.dealer?.close()
   }
 
   async listen() {
@@ -169,18 +170,21 @@ export class Follower {
       this.dealer ??= this.connect()
       try {
         await this.dealer.send(question)
-        return (await this.dealer.receive()).map(String)
+        const answer = await this.dealer.receive()
+        this.patience = ANSWER_MS[0]
+        return answer.map(String)
       } catch (error) {
         if (error.code !== "EAGAIN") throw error
         this.dealer.close() // an answer that comes later must not be taken for the next question's
         this.dealer = undefined
+        this.patience = Math.min(2 * this.patience, ANSWER_MS[1])
       }
     }
     return []
   }
 
   connect() {
-    const dealer = new Dealer({ ...this.options, receiveTimeout: ANSWER_MS, sendTimeout: ANSWER_MS })
+    const dealer = new Dealer({ ...this.options, receiveTimeout: this.patience, sendTimeout: this.patience })
     dealer.connect(this.replay)
     return dealer
   }

@@ -58,7 +58,7 @@ def test_each_result_is_stored_once_whenever_the_mes_is_killed(tmp_path: Path) -
     database = tmp_path / "mes.db"
     with ServedStand() as stand:
         stand.publish(300, is_lost=True)
-        for number in range(6):
+        for number in range(4):
             with mes(stand, database) as process:
                 before = stored(database)
                 for _ in range(20):
@@ -68,14 +68,14 @@ def test_each_result_is_stored_once_whenever_the_mes_is_killed(tmp_path: Path) -
                     wait_until(process, lambda: stored(database) > before)  # noqa: B023 (called before the loop goes on)
         stand.publish(10)
         with mes(stand, database) as process:
-            wait_until(process, lambda: acknowledged(stand) == 1510)
+            wait_until(process, lambda: acknowledged(stand) == 1110)
             process.terminate()
             assert process.wait(PATIENCE_S) == 0
         with stand.held() as inside:
             published = [("e1", seq, body) for seq, body in inside.journal.bodies.items()]
     assert asked(database, "SELECT epoch, seq, body FROM results ORDER BY seq") == published
     assert asked(database, "SELECT * FROM gaps") == []
-    assert asked(database, "SELECT * FROM cursor") == [("mes", "e1", 1510)]
+    assert asked(database, "SELECT * FROM cursor") == [("mes", "e1", 1110)]
 
 
 def test_an_acknowledgement_that_died_with_the_mes_is_sent_at_its_next_start(tmp_path: Path) -> None:

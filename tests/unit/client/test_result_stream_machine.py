@@ -189,5 +189,5 @@ class AnyWeather(RuleBasedStateMachine):
             assert self.journal.head == self.journal.oldest - 1
 
 
-AnyWeather.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+AnyWeather.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 test_any_weather = AnyWeather.TestCase
