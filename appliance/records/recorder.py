@@ -20,7 +20,7 @@ from typing import Any
 
 from appliance.clock import NS_PER_S
 from appliance.config import ApplianceConfig, Recipe, load_recipe
-from appliance.errors import ConfigError, DiskFull
+from appliance.errors import ConfigError, DiskFull, JournalError
 from appliance.records.disk_space import make_room_to_start
 from appliance.records.encoder import ImageEncoder
 from appliance.records.group_commit import Committed, GroupCommit
@@ -92,6 +92,7 @@ class Recorder:
         recipes = [load_recipe(path) for path in (config.recipe, *config.recipes)]
         self._is_tending_disk = False
         self._tend_disk_due_ns = 0
+        self._disk_trouble = ""
         self._open = ExitStack()
         make_room_to_start(config.state_dir, settings)
         with ExitStack() as opened:
@@ -183,8 +184,8 @@ class Recorder:
         self._shelf.connect_when_due(time.monotonic_ns())
 
     def _take_in(self, now_ns: int) -> list[Intaken]:
-        items = self._intake.take(min(self._room(), _TAKE_AT_ONCE))
-        return items or self._intake.audit(now_ns, is_publisher_there=self._publisher.is_connected)
+        taken = self._intake.take(min(self._room(), _TAKE_AT_ONCE))
+        return taken + self._intake.audit(now_ns, is_publisher_there=self._publisher.is_connected)
 
     def _room(self) -> int:
         return _MAX_IN_MEMORY - len(self._imaging) - len(self._commits)
@@ -205,20 +206,25 @@ class Recorder:
             self._is_tending_disk = True
             self._journal_thread.submit(self._retain, self._retained)
 
-    def _retain(self) -> Retained | None:
-        """Runs in the journal's thread."""
+    def _retain(self) -> Retained | str:
+        """Runs in the journal's thread; a text says why nothing was done. Only the journal's own failure is final."""
         try:
             return self._retention.step()
-        except DiskFull as error:
-            log.error("%s", error)  # noqa: TRY400 (a disk's state, not a bug)
-            return None
+        except OSError as error:
+            if isinstance(error, JournalError) and not isinstance(error, DiskFull):
+                raise
+            return str(error)
 
-    def _retained(self, done: Retained | None) -> None:
+    def _retained(self, done: Retained | str) -> None:
         self._is_tending_disk = False
-        is_busy = done is not None and done.is_busy
+        is_busy = isinstance(done, Retained) and done.is_busy
         self._tend_disk_due_ns = time.monotonic_ns() + (0 if is_busy else _TEND_DISK_NS)
-        if done is not None:
+        if isinstance(done, Retained):
+            self._disk_trouble = ""
             self._results.publish((topic_of(record), row.seq, row.body) for record, row in done.rows)
+        elif done != self._disk_trouble:
+            self._disk_trouble = done
+            log.error("no space can be freed: %s", done)
 
     # -- around it
 
