@@ -19,6 +19,7 @@ from appliance.box.truth import Scoreboard, load_truth
 from appliance.config import ApplianceConfig
 from appliance.errors import ApplianceError
 from appliance.tally import TallyCounts, count
+from appliance.wire.sockets import box_keys_for
 from appliance.wire.verdict_lane import VerdictSubscriber
 
 _LOOP_S = 0.02
@@ -85,10 +86,12 @@ def run_on_desk(
     """
     state = RunState(load_truth(config))
     before = _counts(config)
+    endpoint = config.delivery.verdict_endpoint
+    keys = box_keys_for(endpoint, config.effective_keys_dir)
     table = process_table(config, config_path, os.getpid(), options)
     with (
         _stop_signals() as stop_asked,
-        VerdictSubscriber(config.delivery.verdict_endpoint) as lane,
+        VerdictSubscriber(endpoint, keys=keys) as lane,
         Supervisor(
             table, config.runtime_dir, config_path=config_path, environment=os.environ, show=view.show_line
         ) as supervisor,

@@ -12,6 +12,7 @@ from appliance.config import ApplianceConfig, load, load_recipe
 from appliance.errors import ApplianceError
 from appliance.inspection.judge import check_recipe
 from appliance.modelling import load_bundle
+from appliance.wire.keys import KeyStore
 from appliance.wire.verdict_lane import VerdictPublisher
 
 
@@ -95,5 +96,5 @@ def _endpoint(config: ApplianceConfig) -> CheckResult:
     publisher = read_status(config.runtime_dir, "publish")
     if publisher is not None and publisher.get("endpoint") == endpoint:
         return good("verdict endpoint", f"{endpoint}: our publisher has it")
-    VerdictPublisher(endpoint).close()
+    VerdictPublisher(endpoint, KeyStore(config.effective_keys_dir)).close()
     return good("verdict endpoint", f"{endpoint}: free")

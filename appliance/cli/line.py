@@ -15,8 +15,7 @@ from appliance.config import load
 from appliance.errors import ExitCode
 from appliance.messages.binding import Binding
 from appliance.messages.control import CONTROL_REQUEST, ControlRequest
-from appliance.wire.keys import KeyStore
-from appliance.wire.sockets import is_local, reachable
+from appliance.wire.sockets import box_keys_for, reachable
 
 app = typer.Typer(help="Show and steer the line's handshake.", no_args_is_help=True)
 part_app = typer.Typer(help="Announce parts.", no_args_is_help=True)
@@ -106,7 +105,7 @@ def _carry_out(config: Path | None, request: dict[str, Any], *, as_json: bool) -
 def _ask(config: Path | None, request: dict[str, Any]) -> dict[str, Any]:
     settings = load(find_config(config))
     endpoint = settings.delivery.control_endpoint
-    keys = None if is_local(endpoint) else KeyStore(settings.effective_keys_dir).box_keys()
+    keys = box_keys_for(endpoint, settings.effective_keys_dir)
     with ControlClient(reachable(endpoint), keys) as client:
         return client.ask(_checked(request)).content
 

@@ -11,6 +11,7 @@ from appliance.box.whereabouts import find_config
 from appliance.cli.options import ConfigOption, JsonOption
 from appliance.cli.verdict_text import verdict_line
 from appliance.config import load
+from appliance.wire.sockets import box_keys_for
 from appliance.wire.verdict_lane import VerdictSubscriber
 
 _POLL_S = 0.2
@@ -28,7 +29,7 @@ def watch(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     signal.signal(signal.SIGINT, note)
     signal.signal(signal.SIGTERM, note)
     endpoint = settings.delivery.verdict_endpoint
-    with VerdictSubscriber(endpoint) as lane:
+    with VerdictSubscriber(endpoint, keys=box_keys_for(endpoint, settings.effective_keys_dir)) as lane:
         voice = _Voice(endpoint)
         while not stop_asked:
             received = lane.receive(_POLL_S)

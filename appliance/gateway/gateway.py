@@ -20,9 +20,7 @@ from appliance.gateway.server import ModbusServer
 from appliance.messages import verdict_topic
 from appliance.messages.line import line_topic
 from appliance.stage import Stage
-from appliance.wire.client_keys import ClientKeys
-from appliance.wire.keys import KeyStore
-from appliance.wire.sockets import is_local
+from appliance.wire.sockets import box_keys_for
 from appliance.wire.verdict_lane import VerdictSubscriber
 
 log = logging.getLogger(__name__)
@@ -70,9 +68,11 @@ class Gateway:
         self._commands = Commands(self._view.find)
         self._awake = asyncio.Event()
         verdicts, control = config.delivery.verdict_endpoint, config.delivery.control_endpoint
-        self._lane = VerdictSubscriber(verdicts, topics, _keys_for(verdicts, config))
+        self._lane = VerdictSubscriber(verdicts, topics, box_keys_for(verdicts, config.effective_keys_dir))
         try:
-            self._questioner = Questioner(control, _keys_for(control, config), self._commands, self._awake.set)
+            self._questioner = Questioner(
+                control, box_keys_for(control, config.effective_keys_dir), self._commands, self._awake.set
+            )
         except BaseException:
             self._lane.close()
             raise
@@ -113,7 +113,3 @@ class Gateway:
         asyncio.get_running_loop().remove_reader(self._lane.fileno())
         self._questioner.close()
         self._lane.close()
-
-
-def _keys_for(endpoint: str, config: ApplianceConfig) -> ClientKeys | None:
-    return None if is_local(endpoint) else KeyStore(config.effective_keys_dir).box_keys()

@@ -42,8 +42,17 @@ class KeyStore:
 
     @property
     def exists(self) -> bool:
-        """Whether `init` was done here."""
-        return self._server_secret.exists()
+        """Whether `init` was done here.
+
+        Raises:
+            KeysError: Not ours to look into.
+        """
+        try:
+            return self._server_secret.exists()
+        except OSError as error:
+            raise KeysError(
+                f"{self.directory}: can't be read: {error.strerror}; run this as the appliance's user or as root"
+            ) from error
 
     def init(self) -> str:
         """Make the directory, the server's key pair and the box's own client; gives the server's public key.
@@ -162,6 +171,8 @@ class KeyStore:
                 status = path.stat()
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                raise KeysError(f"{path}: can't be read: {error.strerror}") from error
             stamps.append((path.name, status.st_ino, status.st_mtime_ns))
         return tuple(stamps)
 

@@ -12,6 +12,7 @@ anybody can look (each frame is bounded). With keys only an allowed client can d
 """
 
 import ipaddress
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -196,6 +197,15 @@ def needed_keys(endpoint: str, keys: KeyStore | None, role: Role) -> KeyStore | 
         f" `appliance keys add NAME --role {role}` for each client; without keys only ipc and loopback endpoints"
         " are allowed: use tcp://127.0.0.1:PORT"
     )
+
+
+def box_keys_for(endpoint: str, keys_dir: Path) -> ClientKeys | None:
+    """Give what the box's own programs connect with: the box's client keys, or None where an endpoint takes none.
+
+    Raises:
+        KeysError: The endpoint needs keys, and the box's are missing, damaged or not ours to read.
+    """
+    return None if is_local(endpoint) else KeyStore(keys_dir).box_keys()
 
 
 def is_local(endpoint: str) -> bool:

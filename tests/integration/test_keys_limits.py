@@ -1,6 +1,7 @@
 """What strangers can do to a bound socket: idle and hanging connections, floods of them, too many subscriptions."""
 
 import contextlib
+import itertools
 import socket
 import struct
 import time
@@ -10,17 +11,17 @@ from pathlib import Path
 import pytest
 import zmq
 
+from appliance.testing.zmtp import dial, greeting, ready
 from appliance.wire.broadcast import MAX_TOPICS
 from appliance.wire.client_keys import ClientKeys
 from appliance.wire.control_lane import ControlClient, ControlServer
 from appliance.wire.doorkeeper import MAX_CONNECTIONS
 from appliance.wire.keys import KeyStore
-from appliance.wire.sockets import HANDSHAKE_MS, reachable
+from appliance.wire.sockets import HANDSHAKE_MS
 from appliance.wire.verdict_lane import VerdictPublisher, VerdictSubscriber
 
 PATIENCE_S = 10.0
-GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-CURVE_GREETING = GREETING.replace(b"NULL\0", b"CURVE")
+GREETING, CURVE_GREETING = greeting(), greeting(b"CURVE")
 
 
 @pytest.fixture(params=["without keys", "with keys"])
@@ -42,11 +43,6 @@ def wait_for(is_true: Callable[[], object]) -> None:
     while not is_true():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.005)
-
-
-def dial(endpoint: str) -> socket.socket:
-    host, _, port = reachable(endpoint).removeprefix("tcp://").rpartition(":")
-    return socket.create_connection((host, int(port)), 5)
 
 
 def is_closed(peer: socket.socket) -> bool:
@@ -86,15 +82,20 @@ def test_two_hundred_hanging_connections_keep_no_good_client_out(
         assert sum(is_closed(peer) for peer in crowd) >= 200 - MAX_CONNECTIONS
 
 
-def test_a_hanging_handshake_ends_by_itself(lane_and_keys: tuple[VerdictPublisher, ClientKeys | None]) -> None:
-    lane, _ = lane_and_keys
+def test_a_hanging_handshake_ends_by_itself(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "keys")
+    store.init()
+    lanes = (VerdictPublisher("tcp://127.0.0.1:0"), VerdictPublisher("tcp://0.0.0.0:0", store))
     with contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(dial(lane.bound_endpoint)) for _ in range(3)]
-        for peer, said in zip(peers, (b"", GREETING, CURVE_GREETING + b"\x04\xc8\x05HELLO"), strict=True):
-            peer.sendall(said)
+        peers = []
+        for lane, said in itertools.product(lanes, (b"", GREETING, CURVE_GREETING + b"\x04\xc8\x05HELLO")):
+            peers.append(stack.enter_context(dial(lane.bound_endpoint)))
+            peers[-1].sendall(said)
         start_s = time.monotonic()
         wait_for(lambda: all(is_closed(peer) for peer in peers))
         assert time.monotonic() - start_s < HANDSHAKE_MS / 1000 + 1
+    for lane in lanes:
+        lane.close()
 
 
 def test_places_filled_by_those_who_behave_are_kept(tmp_path: Path) -> None:
@@ -142,9 +143,8 @@ def test_an_upstream_message_that_is_no_subscription_ends_its_connection(tmp_pat
 
 def test_an_announced_gigabyte_ends_only_its_own_connection() -> None:
     server = ControlServer("tcp://127.0.0.1:0")
-    ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
     with dial(server.bound_endpoint) as peer:
-        peer.sendall(GREETING + bytes([4, len(ready)]) + ready + b"\x02" + struct.pack(">Q", 1 << 30) + b"x" * 1000)
+        peer.sendall(GREETING + ready(b"DEALER") + b"\x02" + struct.pack(">Q", 1 << 30) + b"x" * 1000)
         wait_for(lambda: is_closed(peer))
     assert list(server.requests()) == []
     with ControlClient(server.bound_endpoint) as client:
