@@ -79,10 +79,8 @@ def test_a_power_cut_loses_nothing_that_was_delivered_and_no_id_comes_again(
 
 
 @pytest.mark.timeout(120)
-def test_nonsense_at_every_local_socket_changes_nothing(tmp_path: Path) -> None:
+def test_nonsense_at_every_socket_changes_nothing(tmp_path: Path) -> None:
     with FaultedLine(tmp_path, tmp_path / "state", **ROOMY) as line:
         outcome = fuzz_appliance(line, 4000, seed=1)
-    assert {"publisher.sock", "ring.cam0.sock", "notify.sock"} <= set(outcome.sent)
-    assert outcome.restarts == 0, line.said[-5:]
-    assert outcome.judgement.broken == {}
-    assert max(outcome.growth_mb.values()) < 5
+    assert {"publisher.sock", "ring.cam0.sock", "notify.sock", "zeromq"} <= set(outcome.sent)
+    assert outcome.is_kept, (outcome, line.said[-5:])

@@ -50,6 +50,7 @@ def run_campaign(line: FaultedLine, plan: Sequence[Fault], tell: Callable[[str],
 
 def close_books(line: FaultedLine, episodes: Sequence[Episode], first_pulse: int) -> Evidence:
     """Wait until the last parts are through, then gather what the judges may see."""
+    books = line.books()
     last_pulse = line.train().last_before(time.monotonic_ns())
     line.hold(SETTLE_S)
     journal = line.replay()
@@ -64,6 +65,7 @@ def close_books(line: FaultedLine, episodes: Sequence[Episode], first_pulse: int
         episodes,
         rows=[row for row in line.mes.rows if row["seq"] <= last_seq],
         journal=journal,
+        books=books,
         mes_gaps=line.mes.gaps(),
         rows_replayed=rows_replayed,
         rows_changed=changed,

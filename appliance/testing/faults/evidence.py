@@ -3,7 +3,7 @@
 Times are CLOCK_MONOTONIC nanoseconds. A pulse is the number of an edge on the camera's trigger line: one part.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +89,7 @@ class Evidence:
         presences: When the subscriber knew that the publisher was there, or was not.
         rows: What the MES holds, in order of seq; None when there was no MES.
         journal: What replay gives at the end, in order of seq; None when there is no replay.
+        books: The appliance's own counts, some time before the end; empty when nobody asked.
         mes_gaps: What the MES was told that it will never get.
         rows_replayed: Rows that a client read again and again meanwhile.
         rows_changed: Seqs of those that were not the same each time.
@@ -102,6 +103,7 @@ class Evidence:
     episodes: Sequence[Episode] = ()
     rows: Sequence[dict[str, Any]] | None = None
     journal: Sequence[dict[str, Any]] | None = None
+    books: Mapping[str, int] = field(default_factory=dict)
     mes_gaps: Sequence[tuple[Any, ...]] = ()
     rows_replayed: int = 0
     rows_changed: Sequence[int] = ()

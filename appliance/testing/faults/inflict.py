@@ -52,24 +52,24 @@ def _disk_full(line: FaultedLine, fault: Fault, episode: Episode) -> None:
         return
     line.filler.fill()
     try:
-        line.hold(fault.hold_s)
+        _hold_and_kill(line, fault)
     finally:
         line.filler.release()
 
 
 def _no_space(line: FaultedLine, fault: Fault, episode: Episode) -> None:
     with _bad_disk(line, episode, Operation.ANY & ~Operation.SYNC, errno.ENOSPC):
-        line.hold(fault.hold_s)
+        _hold_and_kill(line, fault)
 
 
 def _disk_error(line: FaultedLine, fault: Fault, episode: Episode) -> None:
     with _bad_disk(line, episode, Operation.ANY, errno.EIO):
-        line.hold(fault.hold_s)
+        _hold_and_kill(line, fault)
 
 
 def _slow_disk(line: FaultedLine, fault: Fault, episode: Episode) -> None:
     with _bad_disk(line, episode, Operation.SYNC, 0, FSYNC_STALL_MS):
-        line.hold(fault.hold_s)
+        _hold_and_kill(line, fault)
 
 
 @contextmanager
@@ -83,12 +83,24 @@ def _bad_disk(
         episode.struck = line.switch.release(rule)
 
 
+def _hold_and_kill(line: FaultedLine, fault: Fault) -> None:
+    """Let the disk be bad; whoever is named dies, and starts again, while it is."""
+    line.hold(fault.hold_s / 2)
+    for name in fault.victims:
+        line.signal(name, signal.SIGKILL)
+    line.hold(fault.hold_s / 2)
+
+
 def _frozen_subscriber(line: FaultedLine, fault: Fault, episode: Episode) -> None:  # noqa: ARG001 (one shape for all)
-    line.frozen.freeze()
+    """One on each lane: on the verdict lane a bystander, on the result lane the MES that has to acknowledge."""
+    frozen = (line.frozen, line.mes)
+    for each in frozen:
+        each.freeze()
     try:
         line.hold(fault.hold_s)
     finally:
-        line.frozen.thaw()
+        for each in frozen:
+            each.thaw()
 
 
 def _kill_mes(line: FaultedLine, fault: Fault, episode: Episode) -> None:  # noqa: ARG001 (one shape for all)

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -234,6 +236,13 @@ class FaultedLine:
         with ReplayClient(self.config.recorder.replay_endpoint) as client:
             head = client.head()
             return [json.loads(body) for _, body in read_rows(client, head.epoch, head.oldest_seq, head.head_seq)]
+
+    def books(self) -> dict[str, int]:
+        """The camera's counts, as `appliance status` tells them."""
+        argv = [sys.executable, "-m", "appliance", "status", "--json", "--config", str(self.config_path)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)  # noqa: S603 (our own argv)
+        camera = json.loads(done.stdout)["cameras"]["cam0"]
+        return {name: camera[name] for name in ("triggers", "ok", "ng", "unknown", "open")}
 
     def await_recovery(self, episode: Episode) -> None:
         """Let time pass until everything works again; notes when it did."""

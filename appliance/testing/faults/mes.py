@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -38,6 +39,14 @@ class Mes:
         self._process.kill()
         self._process.wait()
         self._process = subprocess.Popen(self._argv)  # noqa: S603 (our own argv)
+
+    def freeze(self) -> None:
+        """Stop it where it is."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         return self

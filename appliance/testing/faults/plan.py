@@ -36,7 +36,7 @@ OTHERS: dict[Kind, int] = {
 }
 """Faults that kill no process of the appliance, and how often each one is drawn, relative to the others."""
 _KILLS: dict[Kind, int] = {Kind.KILL: 14, Kind.KILL_AGAIN: 3, Kind.KILL_TOGETHER: 3}
-_DEATHS = {Kind.KILL: 1, Kind.KILL_AGAIN: 2, Kind.KILL_TOGETHER: 2}
+_ON_DISK = frozenset({Kind.DISK_FULL, Kind.NO_SPACE, Kind.DISK_ERROR, Kind.SLOW_DISK})
 _OTHERS_PER_KILL = 0.12
 _VICTIMS = {Kind.KILL: 1, Kind.KILL_AGAIN: 1, Kind.KILL_TOGETHER: 2, Kind.STOP: 1}
 _HOLD_S = {
@@ -55,7 +55,7 @@ class Fault:
     """One thing done to the appliance.
 
     Attributes:
-        victims: Processes that it hits.
+        victims: Processes that it hits; of a disk's fault: one that dies in the middle of it.
         hold_s: How long it lasts; of KILL_AGAIN: from the victim's restart to its second death.
         amount: What else a kind needs: seconds of a clock jump.
         pause_s: From the recovery to the next fault.
@@ -71,7 +71,9 @@ class Fault:
     @property
     def deaths(self) -> int:
         """Processes that it kills."""
-        return _DEATHS.get(self.kind, 0)
+        if self.kind is Kind.STOP:
+            return 0
+        return 2 if self.kind is Kind.KILL_AGAIN else len(self.victims)
 
     def __str__(self) -> str:
         parts = [f"{self.number:4d}", self.kind.value, " and ".join(self.victims)]
@@ -94,20 +96,21 @@ def make_plan(seed: int, kills: int, processes: Sequence[str]) -> list[Fault]:
             kind = chance.choices(list(OTHERS), list(OTHERS.values()))[0]
         else:
             kind = chance.choices(list(_KILLS), list(_KILLS.values()))[0]
-        if deaths + _DEATHS.get(kind, 0) > kills:
-            kind = Kind.KILL
-        plan.append(draw(chance, len(plan) + 1, kind, processes))
-        deaths += plan[-1].deaths
+        fault = draw(chance, len(plan) + 1, kind, processes)
+        if deaths + fault.deaths <= kills:
+            plan.append(fault)
+            deaths += fault.deaths
     return plan
 
 
 def draw(chance: random.Random, number: int, kind: Kind, processes: Sequence[str]) -> Fault:
     """Draw the details of one fault."""
     shortest_s, longest_s = _HOLD_S.get(kind, (0.5, 3.0))
+    victims = chance.randint(0, 1) if kind in _ON_DISK else _VICTIMS.get(kind, 0)
     return Fault(
         number,
         kind,
-        victims=tuple(chance.sample(list(processes), _VICTIMS.get(kind, 0))),
+        victims=tuple(chance.sample(list(processes), victims)),
         hold_s=chance.uniform(shortest_s, longest_s),
         amount=chance.choice((-3600, 3600)) if kind is Kind.CLOCK_JUMP else 0,
         pause_s=chance.uniform(0.05, 0.4),

@@ -3,10 +3,12 @@
 from collections import defaultdict
 from typing import Any
 
-from appliance.clock import NS_PER_S
 from appliance.counters import percentile
 from appliance.testing.faults.campaign import Outcome
+from appliance.testing.faults.evidence import Judgement
+from appliance.testing.faults.fuzz import FuzzOutcome
 from appliance.testing.faults.plan import Kind
+from appliance.testing.faults.wire_judge import noticed_after_s
 
 _SHOWN_BREACHES = 20
 
@@ -26,12 +28,30 @@ def report(outcome: Outcome, *, seed: int) -> dict[str, Any]:
         "kills_by_process": _counts(name for episode in done if episode.fault.deaths for name in episode.fault.victims),
         "left_out": sorted({episode.skipped for episode in outcome.episodes if episode.skipped is not None}),
         "recovery_s": recoveries(outcome),
-        "publisher_missed_s": summary(noticed_after(outcome)),
+        "publisher_missed_s": summary(noticed_after_s(outcome.evidence)),
         "figures": dict(sorted(judgement.figures.items())),
-        "broken": {
-            promise: {"breaches": len(breaches), "first": breaches[:_SHOWN_BREACHES]}
-            for promise, breaches in judgement.broken.items()
-        },
+        "broken": _broken(judgement),
+    }
+
+
+def fuzz_report(outcome: FuzzOutcome, *, seed: int) -> dict[str, Any]:
+    """Sum up what nonsense did."""
+    return {
+        "seed": seed,
+        "is_kept": outcome.is_kept,
+        "took_s": round(outcome.took_s, 1),
+        "sent": outcome.sent,
+        "restarts": outcome.restarts,
+        "growth_mb": outcome.growth_mb,
+        "figures": dict(sorted(outcome.judgement.figures.items())),
+        "broken": _broken(outcome.judgement),
+    }
+
+
+def _broken(judgement: Judgement) -> dict[str, Any]:
+    return {
+        promise: {"breaches": len(breaches), "first": breaches[:_SHOWN_BREACHES]}
+        for promise, breaches in judgement.broken.items()
     }
 
 
@@ -48,22 +68,6 @@ def recoveries(outcome: Outcome) -> dict[str, dict[str, float]]:
             if fault.deaths:
                 found["all kills"].append(episode.recovery_s())
     return {name: summary(values) for name, values in sorted(found.items())}
-
-
-def noticed_after(outcome: Outcome) -> list[float]:
-    """Seconds from the moment a publisher was stopped until the subscriber knew; of stops that outlast its patience."""
-    found = []
-    for episode in outcome.episodes:
-        if episode.fault.kind is not Kind.STOP or "publish" not in episode.fault.victims:
-            continue
-        gone = [
-            presence.at_ns
-            for presence in outcome.evidence.presences
-            if not presence.is_there and episode.began_ns < presence.at_ns < episode.released_ns
-        ]
-        if gone:
-            found.append((gone[0] - episode.began_ns) / NS_PER_S)
-    return found
 
 
 def summary(values: list[float]) -> dict[str, float]:

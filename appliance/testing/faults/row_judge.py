@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appliance.testing.faults.evidence import Evidence, Judgement
+from appliance.testing.faults.plan import Kind
 
 Row = Mapping[str, Any]
 Trigger = tuple[str, str, int]
@@ -21,6 +22,7 @@ TRUE = "a recorded verdict is about the part it names"
 NOTHING_LOST = "what the MES was given, and acknowledged, is in the journal, unchanged"
 UNCHANGED = "replay gives the same row each time"
 NO_HOLES = "the MES got every result once, in order"
+BOOKS = "announced = ok + ng + unknown + open, and the records say the same"
 PICTURED = "a rejected part has its picture, or the reason why not"
 
 
@@ -40,6 +42,7 @@ def judge_rows(evidence: Evidence, judgement: Judgement) -> None:
     for row in inspections:
         _is_true(row, evidence, judgement)
         _is_pictured(row, judgement)
+    _books(evidence, inspections, judgement)
     if evidence.journal is not None:
         _nothing_lost(evidence, evidence.rows, evidence.journal, judgement)
     for gap in evidence.mes_gaps:
@@ -121,6 +124,26 @@ def _against_the_wire(
 
 def _key(message: Mapping[str, Any]) -> tuple[str, int]:
     return message["ledger_epoch"], message["inspection_id"]
+
+
+def _books(evidence: Evidence, inspections: Sequence[Row], judgement: Judgement) -> None:
+    """Counts begin with the tally files, and so, unless they were lost with the power, with the first record."""
+    books = evidence.books
+    if not books:
+        return
+    if books["triggers"] != books["ok"] + books["ng"] + books["unknown"] + books["open"]:
+        judgement.breach(BOOKS, f"{dict(books)}")
+    if any(episode.fault.kind is Kind.POWER_CUT for episode in evidence.episodes):
+        return
+    words = Counter(row["verdict"] for row in sorted(inspections, key=_first_trigger)[: books["triggers"]])
+    for word in ("ok", "ng", "unknown"):
+        if abs(words[word.upper()] - books[word]) > books["open"]:
+            judgement.breach(BOOKS, f"{word}: {books[word]} in the books, {words[word.upper()]} recorded")
+
+
+def _first_trigger(row: Row) -> int:
+    number: int = row["views"][0]["trigger_id"]
+    return number
 
 
 def _is_true(row: Row, evidence: Evidence, judgement: Judgement) -> None:

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from appliance.clock import NS_PER_MS
+from appliance.clock import NS_PER_MS, NS_PER_S
 from appliance.testing.faults.evidence import Evidence, Judgement
+from appliance.testing.faults.plan import Kind
 from appliance.testing.faults.witness import Heard
 
 AT_MOST_ONE = "at most one message for an inspection"
@@ -12,6 +13,10 @@ IN_TIME = "no message after its deadline"
 RIGHT = "a verdict is about the part it names"
 NO_SILENCE = "a verdict by the deadline for every part, while publisher and grabber live"
 ORDER = "verdict numbers grow"
+NOTICED = "a silent publisher is noticed within 1.5 s"
+_NOTICE_S = 1.5
+_WITNESS_S = 0.1
+"""What the witness itself may take to look, on a busy machine."""
 
 
 def judge_wire(evidence: Evidence, judgement: Judgement) -> None:
@@ -23,6 +28,9 @@ def judge_wire(evidence: Evidence, judgement: Judgement) -> None:
         _one_message(each, evidence, judgement)
     _growing(heard, judgement)
     _silences(evidence, judgement)
+    for waited_s in noticed_after_s(evidence):
+        if waited_s > _NOTICE_S + _WITNESS_S:
+            judgement.breach(NOTICED, f"after {waited_s:.2f} s")
 
 
 def _at_most_one(heard: Iterable[Heard], judgement: Judgement) -> None:
@@ -75,3 +83,14 @@ def _silences(evidence: Evidence, judgement: Judgement) -> None:
         at_ns = evidence.train.rises_ns(pulse)
         if not any(episode.covers(at_ns, evidence.world.deadline_ms) for episode in excusing):
             judgement.breach(NO_SILENCE, f"pulse {pulse}: no message, and nothing that excuses it")
+
+
+def noticed_after_s(evidence: Evidence) -> list[float]:
+    """Seconds from each stop of the publisher that is long enough until its subscriber knew, or until it went on."""
+    found = []
+    for episode in evidence.episodes:
+        is_stop = episode.fault.kind is Kind.STOP and "publish" in episode.fault.victims
+        if is_stop and episode.released_ns - episode.began_ns > _NOTICE_S * NS_PER_S:
+            gone = [each.at_ns for each in evidence.presences if not each.is_there and each.at_ns > episode.began_ns]
+            found.append((min([*gone[:1], episode.released_ns]) - episode.began_ns) / NS_PER_S)
+    return found

@@ -10,7 +10,7 @@ import pytest
 from appliance.testing.faults import row_judge, wire_judge
 from appliance.testing.faults.evidence import Episode, Evidence, Judgement, PulseTrain
 from appliance.testing.faults.plan import Fault, Kind
-from appliance.testing.faults.witness import Heard
+from appliance.testing.faults.witness import Heard, Presence
 from appliance.testing.faults.world import World
 
 MS = 1_000_000
@@ -47,7 +47,9 @@ def evidence() -> Evidence:
     heard = [Heard(TRAIN.rises_ns(pulse) + 20 * MS, message(pulse)) for pulse in range(PARTS)]
     rows = [row(pulse) for pulse in range(PARTS)]
     journal = [row(pulse) for pulse in range(PARTS)]
-    return Evidence(WORLD, TRAIN, heard, rows=rows, journal=journal, rows_changed=[], last_pulse=PARTS - 1)
+    bad = sum(WORLD.is_bad(pulse) for pulse in range(PARTS))
+    books = {"triggers": PARTS, "ok": PARTS - bad, "ng": bad, "unknown": 0, "open": 0}
+    return Evidence(WORLD, TRAIN, heard, rows=rows, journal=journal, books=books, rows_changed=[], last_pulse=PARTS - 1)
 
 
 def judge(given: Evidence) -> Judgement:
@@ -120,6 +122,8 @@ CASES = {
         row_judge.NOTHING_LOST, lambda given: given.journal[3].update(reason="late")
     ),
     "a row that replay gave in two versions": Case(row_judge.UNCHANGED, lambda given: given.rows_changed.append(3)),
+    "counts that don't add up": Case(row_judge.BOOKS, lambda given: given.books.update(triggers=PARTS + 1)),
+    "counts that the records contradict": Case(row_judge.BOOKS, lambda given: given.books.update(ok=5, ng=15)),
     "a rejected part without picture or reason": Case(
         row_judge.PICTURED, lambda given: set_in_row(given, 2, image=None)
     ),
@@ -168,3 +172,12 @@ def test_silence_long_after_the_recovery_is_not_excused() -> None:
     fault = Fault(1, Kind.KILL, ("publish",))
     episode = Episode(fault, TRAIN.rises_ns(2), TRAIN.rises_ns(2), verdict_ns=TRAIN.rises_ns(4))
     assert wire_judge.NO_SILENCE in judge(replace(given, episodes=[episode])).broken
+
+
+@pytest.mark.parametrize(("gone_after_ms", "is_soon"), [(1450, True), (1900, False), (None, False)])
+def test_a_stopped_publisher_must_be_noticed_soon(gone_after_ms: int | None, is_soon: bool) -> None:
+    began_ns = TRAIN.rises_ns(2)
+    episode = Episode(Fault(1, Kind.STOP, ("publish",)), began_ns, released_ns=began_ns + 2500 * MS)
+    gone = [Presence(began_ns + gone_after_ms * MS, False)] if gone_after_ms is not None else []
+    judgement = judge(replace(evidence(), episodes=[episode], presences=gone))
+    assert (wire_judge.NOTICED not in judgement.broken) is is_soon
