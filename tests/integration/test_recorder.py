@@ -87,7 +87,7 @@ def test_a_decision_that_never_reached_the_spool_is_recorded_from_the_tally_file
     assert record["finding"] == [nothing_found]
     assert record["image"]["missing"] == [], "its frame was still on the shelf"
     assert still_open not in steady.told()
-    assert steady.status()["intake"]["recovered"] == 1
+    steady.wait_for(lambda: steady.status()["intake"]["recovered"] == 1)
 
     # A publisher that was only stopped tells it now.
     late = {name: value for name, value in record.items() if name not in {"epoch", "seq"}}
