@@ -11,6 +11,7 @@ the others the same, and sends nothing. A view that is announced after its part 
 """
 
 import heapq
+import itertools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -99,12 +100,14 @@ class _CameraBook:
         return self.decided is not None and trigger_id < self._next_id
 
     def recent_decisions(self) -> Iterator[tuple[Trigger, Decision]]:
-        """Yield the newest decided triggers, in order."""
-        last_id = self._announced.last_id() if self.decided is not None else None
-        if self.decided is None or last_id is None:
+        """Yield the newest decided triggers, in order; some of them may stand behind open ones."""
+        if self.decided is None or self._first_id is None:
             return
-        for trigger_id in range(max(last_id - _RECALLED, 0) + 1, last_id + 1):
+        settled_id = self.decided.settled_id
+        for trigger_id in itertools.count(max(settled_id - _RECALLED, self._first_id - 1) + 1):
             trigger, decision = self._announced.read(trigger_id), self.decided.read(trigger_id)
+            if trigger is None and trigger_id > settled_id:
+                return
             if trigger is not None and decision is not None:
                 yield trigger, decision
 
