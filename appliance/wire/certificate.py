@@ -18,6 +18,7 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import zmq
 from zmq.utils import z85
 
 from appliance.errors import KeysError
@@ -67,6 +68,8 @@ def read_certificate(path: Path, *, needs_secret: bool = False) -> Certificate:
     for key in (public_key, secret_key):
         if key is not None:
             check_key(key, str(path))
+    if secret_key is not None and zmq.curve_public(secret_key.encode()).decode() != public_key:
+        raise KeysError(f"{path}: damaged: its two keys are no pair; fetch it anew from where it was made")
     return Certificate(public_key, secret_key, entries)
 
 

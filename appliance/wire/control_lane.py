@@ -97,8 +97,8 @@ class ControlClient:
         Raises:
             PeerSilent: No answer in time; the request may have been carried out or not.
         """
-        self._client.socket.send(json.dumps(request, separators=(",", ":")).encode(), zmq.DONTWAIT)
-        frames = self._client.receive(timeout_s)
+        is_queued = self._client.send(json.dumps(request, separators=(",", ":")).encode())
+        frames = self._client.receive(timeout_s) if is_queued else None
         answer = _decode(frames[-1]) if frames else None
         if isinstance(answer, dict):
             return answer

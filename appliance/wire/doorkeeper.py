@@ -5,7 +5,8 @@ follows its connections:
 
 - More than `MAX_CONNECTIONS`: hang up on the oldest one that has neither said anything valid nor outlived the handshake
   time (libzmq itself ends those that never finish it); where all have, on the newest. So idle or hanging connections
-  never keep a good client out; clients that behave well do, once they fill every place.
+  never keep a good client out. Clients that behave well do once they fill every place: with keys these are allowed
+  ones, without any program of this machine.
 - CURVE handshakes: answered from the allow-list. Nobody is let in when this thread is dead (ZAP_ENFORCE_DOMAIN).
 - A changed allow-list: connections whose key lost this role are hung up on. libzmq tells a connection's descriptor with
   its events and each message, its key with each message only; a connection that said nothing yet can't be told from a
@@ -172,6 +173,7 @@ class Doorkeeper:
                 return
             try:
                 self._follow()
+                self._forget_strays()
                 if self._admission is not None:
                     self._look_at_keys(self._admission)
                     if self._admission.socket in ready:
@@ -199,15 +201,15 @@ class Doorkeeper:
         if len(staying) > MAX_CONNECTIONS:
             self._make_room(staying, now_s)
 
+    def _forget_strays(self) -> None:
+        """Drop entries that a message brought in after its connection had ended: no event will take them away."""
+        old_s = time.monotonic() - self._outlived_s
+        with self._lock:
+            for fd, connection in list(self._connections.items()):
+                if not connection.is_accepted and connection.since_s < old_s:
+                    del self._connections[fd]
+
     def _make_room(self, staying: dict[int, Connection], now_s: float) -> None:
-        for fd in list(staying):
-            duplicate = self._duplicate(fd)
-            if duplicate is None:
-                del self._connections[fd], staying[fd]
-            else:
-                duplicate.close()
-        if len(staying) <= MAX_CONNECTIONS:
-            return
         silent = [
             fd
             for fd, connection in staying.items()

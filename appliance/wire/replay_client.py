@@ -59,8 +59,7 @@ class ReplayClient:
         self.close()
 
     def _ask(self, request: Sequence[bytes], timeout_s: float) -> Answer:
-        self._client.socket.send_multipart(request, zmq.DONTWAIT)
-        frames = self._client.receive(timeout_s)
+        frames = self._client.receive(timeout_s) if self._client.send(*request) else None
         if frames is not None:
             return decode_answer(frames)
         silence = self._client.silence(timeout_s)

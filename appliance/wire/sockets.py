@@ -12,6 +12,7 @@ anybody can look (each frame is bounded). With keys only an allowed client can d
 """
 
 import ipaddress
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,14 @@ HEARTBEAT_TIMEOUT_MS = 1000
 """Runs from the first ping that isn't answered: a stopped peer is noticed within the sum of both, on either side."""
 HANDSHAKE_MS = 2000
 """A connection that has not finished its handshake by then is dropped, on either side."""
-BACKLOG = 128
+BACKLOG = 512
+"""Connections the kernel holds until libzmq takes them: with fewer, a crowd makes a good client's first try fail."""
 RECONNECT_MS = (50, 200)
 """First and longest pause between a client's attempts."""
 _LINGER_MS = 500
+_RETRY_S = 0.5
+_FINAL_FAILURES = frozenset({zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_AUTH})
+"""libzmq never tries again after these, as if a server could not be restarted with other keys."""
 
 
 class ServerSocket:
@@ -134,6 +139,7 @@ class ClientSocket:
         self._monitor = Monitor(self._context, self.socket)
         self._has_failed_handshake = False
         self._is_connected = False
+        self._gave_up_s: float | None = None
         try:
             self.socket.connect(self.endpoint)
         except zmq.ZMQError as error:
@@ -150,6 +156,11 @@ class ClientSocket:
                 self._is_connected = False
             else:
                 self._has_failed_handshake = True
+                if event.kind in _FINAL_FAILURES:
+                    self._gave_up_s = time.monotonic()
+        if self._gave_up_s is not None and time.monotonic() - self._gave_up_s > _RETRY_S:
+            self._gave_up_s = None
+            self.socket.connect(self.endpoint)
         self.socket.getsockopt(zmq.EVENTS)  # lets a SUB that was reconnected subscribe again
         return self._is_connected
 
@@ -157,12 +168,26 @@ class ClientSocket:
         """Descriptor that ends a sleep (see the module's head)."""
         return self.socket.fileno()
 
+    def send(self, *frames: bytes) -> bool:
+        """Queue one message; False when there is no place for it: the server refused our handshake for good."""
+        try:
+            self.socket.send_multipart(frames, zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        return True
+
     def receive(self, timeout_s: float) -> list[bytes] | None:
         """Wait for one message; None after the time-out."""
-        _ = self.is_connected  # unread events pile up
-        if not self.socket.poll(max(int(timeout_s * 1000), 0)):
-            return None
-        return self.socket.recv_multipart(zmq.DONTWAIT)
+        end_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                return self.socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                _ = self.is_connected  # unread events pile up
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                return None
+            self.socket.poll(max(int(min(left_s, _RETRY_S) * 1000), 1))
 
     def silence(self, waited_s: float) -> str:
         """Say in one line why no answer may have come."""

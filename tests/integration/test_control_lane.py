@@ -1,7 +1,9 @@
 """Control lane between real sockets."""
 
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import zmq
@@ -79,3 +81,28 @@ def test_nobody_there_is_one_clear_error(tmp_path: object) -> None:
         pytest.raises(PeerSilent, match=r"no answer within 0\.2 s: nothing there"),
     ):
         client.ask({"request": "line.state"}, 0.2)
+
+
+def test_a_client_outlives_a_server_of_another_kind(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/control"
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as demands_keys:
+        demands_keys.linger = 0
+        demands_keys.curve_server = True
+        demands_keys.curve_secretkey = zmq.curve_keypair()[1]
+        demands_keys.bind(endpoint)
+        with ControlClient(endpoint) as client:
+            for _ in range(3):
+                with pytest.raises(PeerSilent, match="our key is missing"):
+                    client.ask({}, 0.1)
+            demands_keys.close()
+            server = ControlServer(endpoint)
+            answered = threading.Thread(target=lambda: answer_one(server))
+            answered.start()
+            assert client.ask({}, 10)["status"] == "ok"
+            answered.join()
+            server.close()
+
+
+def answer_one(server: ControlServer) -> None:
+    while not any(server.reply(peer, {"status": "ok"}) for peer, _, _ in server.requests()):
+        time.sleep(0.005)

@@ -125,9 +125,12 @@ def test_a_missing_file_a_public_file_and_an_open_one_are_told_apart(store: KeyS
     path.chmod(0o640)
     with pytest.raises(KeysError, match=r"mode 0640, expected 0600.*chmod 600"):
         ClientKeys.load(path)
-    write_certificate(tmp_path / "other", Certificate(store.server_keys().public_key, "x" * 40))
+    write_certificate(tmp_path / "server's", store.server_keys())
     with pytest.raises(KeysError, match="server-key: not a CURVE key"):
-        ClientKeys.load(tmp_path / "other")
+        ClientKeys.load(tmp_path / "server's")
+    write_certificate(tmp_path / "mixed", Certificate(store.server_keys().public_key, store.box_keys().secret_key))
+    with pytest.raises(KeysError, match="its two keys are no pair"):
+        ClientKeys.load(tmp_path / "mixed")
 
 
 def test_an_open_directory_or_secret_is_refused_with_the_command_that_mends_it(store: KeyStore) -> None:
