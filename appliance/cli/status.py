@@ -27,7 +27,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     console.print(f"every trigger has one outcome or is open: {holds}", highlight=False)
     console.print(f"verdict lane {lane['endpoint']}, verdict_seq {lane['verdict_seq']}", highlight=False)
     for line in _recorder(document["result_lane"], document["recorder"]):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _cameras(cameras: dict[str, dict[str, Any]]) -> Table:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config import load
 from appliance.errors import ExitCode
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,8 @@ def config(tmp_path: Path) -> Path:
     text = (ROOT / "examples/demo.toml").read_text()
     text = text.replace('"recipes/', f'"{ROOT}/examples/recipes/').replace('"../models"', f'"{ROOT}/models"')
     text = text.replace('images = "deeppcb"', f'images = "{ROOT}/examples/deeppcb"')
-    own = f'runtime_dir = "{tmp_path}/run"\nstate_dir = "{tmp_path}/state"\n'
+    text = text.replace('state_dir = "../build/demo"', f'state_dir = "{tmp_path}/state"')
+    own = f'runtime_dir = "{tmp_path}/run"\n'
     path = tmp_path / "appliance.toml"
     lanes = f"""
 [delivery]
@@ -105,7 +107,11 @@ def test_status_and_watch_follow_a_run(running: "subprocess.Popen[str]", config:
         assert time.monotonic() < deadline
     assert document["invariant_holds"] is True
     assert all(process["up"] for process in document["processes"].values())
-    assert "verdict lane" in run("status", "--config", str(config)).stdout
+    told = run("status", "--config", str(config)).stdout
+    assert "verdict lane" in told
+    assert "result lane ipc://" in told
+    assert "images stored" in told
+    assert document["recorder"]["disk"]["level"] == "fine"
     with start("watch", "--config", str(config), "--json") as watcher:
         assert watcher.stdout is not None
         assert watcher.stderr is not None
@@ -132,7 +138,7 @@ def test_ordered_fault_becomes_an_unknown_verdict(running: "subprocess.Popen[str
 
 
 def test_busy_endpoint_ends_the_run_with_one_line_and_its_exit_code(config: Path) -> None:
-    port = int(config.read_text().rpartition(":")[2].strip(' "\n'))
+    port = int(load(config).delivery.verdict_endpoint.rpartition(":")[2])
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", port))
         squatter.listen()
