@@ -19,12 +19,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from appliance.testing import zmtp
 from appliance.testing.bad_requests import bad_control_request, bad_replay_request, is_granted
 
 Lane = Literal["publish", "replay", "control"]
+_Peer = TypeVar("_Peer", socket.socket, zmtp.RawPeer)
 _HANGING = 40
 _ANSWER_S = 5.0
 _PATIENCE_S = 10.0
@@ -50,6 +51,8 @@ class FuzzReport:
     """Application messages within the cases."""
     accepted: int = 0
     refused: int = 0
+    hung_up: int = 0
+    """Conversations the server ended: right on a publishing lane, elsewhere only by a restart."""
     unreachable: int = 0
     """Cases for which nobody listened for 10 s."""
     unanswered: int = 0
@@ -78,37 +81,50 @@ def fuzz(targets: Sequence[Target], count: int, seed: int, first: int = 0) -> Fu
 
 
 def _run(rng: random.Random, target: Target, kind: str, report: FuzzReport, hanging: deque[socket.socket]) -> None:
-    end_s = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            if kind == "application":
-                _converse(rng, target, report)
-                return
-            peer = zmtp.dial(target.endpoint)
-        except ConnectionError:
-            if time.monotonic() > end_s:
-                report.unreachable += 1
-                return
-            time.sleep(0.02)  # it may be restarting, or have just hung up on the crowd
-        else:
-            break
+    if kind == "application":
+        _converse(rng, target, report)
+        return
+    raw = _MAKERS[kind](rng, target)
+    peer = _patiently(lambda: zmtp.dial(target.endpoint))
+    if peer is None:
+        report.unreachable += 1
+        return
     with contextlib.suppress(OSError):  # hanging up on us in the middle is right
-        peer.sendall(_MAKERS[kind](rng, target))
+        peer.sendall(raw)
     if kind == "hanging":
         hanging.append(peer)
     else:
         peer.close()
 
 
+def _patiently(connect: Callable[[], _Peer]) -> _Peer | None:
+    """Connect; a server may be restarting, or have just hung up on the crowd."""
+    end_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return connect()
+        except OSError:
+            if time.monotonic() > end_s:
+                return None
+            time.sleep(0.02)
+
+
 def _converse(rng: random.Random, target: Target, report: FuzzReport) -> None:
     """A few bad messages in a proper conversation, then a proper request that shows the server is still there."""
-    peer = zmtp.RawPeer(target.endpoint, b"XSUB" if target.lane == "publish" else b"DEALER")
+    rubbish = [_application_message(rng, target.lane) for _ in range(rng.randint(1, _BURST))]
+    nonce = rng.randbytes(6).hex()
+    peer = _patiently(lambda: zmtp.RawPeer(target.endpoint, b"XSUB" if target.lane == "publish" else b"DEALER"))
+    if peer is None:
+        report.unreachable += 1
+        return
     try:
-        for _ in range(rng.randint(1, _BURST)):
+        for message in rubbish:
             report.messages += 1
-            peer.send(_application_message(rng, target.lane))
+            peer.send(message)
         if target.lane != "publish":
-            _collect(peer, target.lane, rng.randbytes(6).hex(), report)
+            _collect(peer, target.lane, nonce, report)
+    except OSError:
+        report.hung_up += 1
     finally:
         peer.close()
 
