@@ -11,7 +11,6 @@ the others the same, and sends nothing. A view that is announced after its part 
 """
 
 import heapq
-import itertools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -20,15 +19,13 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.delivery.assembly import Assembler, PartPlan, opening
+from appliance.delivery.camera_book import CameraBook
 from appliance.delivery.inspection import Ending, Inspection
 from appliance.delivery.parts import Announcement
 from appliance.messages import Finding, Reason, Trigger, VerdictWord
-from appliance.tally import AnnouncedReader, DecidedWriter, Decision, IdBlock, ledger_epoch
+from appliance.tally import Decision, IdBlock, ledger_epoch
 
 log = logging.getLogger(__name__)
-
-_RECALLED = 1024
-"""Decisions looked at for parts whose views a predecessor had not decided all."""
 
 
 class PartRules(Protocol):
@@ -56,67 +53,6 @@ class Verdict:
     decided_ns: int
 
 
-class _CameraBook:
-    """One camera's two files, and where we are in the first one."""
-
-    def __init__(self, runtime_dir: Path, camera: str, epoch: str) -> None:
-        self._runtime_dir, self._camera, self._epoch = runtime_dir, camera, epoch
-        self._announced = AnnouncedReader(runtime_dir, camera)
-        self.decided: DecidedWriter | None = None
-        self._next_id = 0
-        self._first_id: int | None = None
-        self.reopen()
-
-    def reopen(self) -> None:
-        """Look whether the grabber has made a (new) file."""
-        first_id = self._announced.reopen()
-        if first_id is None or self._announced.epoch != self._epoch or first_id == self._first_id:
-            return
-        if self.decided is not None:
-            self.decided.close()
-        self._first_id = first_id
-        self.decided = DecidedWriter(self._runtime_dir, self._camera, self._epoch, first_id)
-        self._next_id = self.decided.settled_id + 1
-
-    def new_triggers(self) -> Iterator[Trigger]:
-        """Yield triggers that were announced since the last call and are not decided."""
-        if self.decided is None:
-            self.reopen()
-        while self.decided is not None and (trigger := self._announced.read(self._next_id)) is not None:
-            self._next_id += 1
-            if self.decided.read(trigger.trigger_id) is None:
-                yield trigger
-
-    def reread(self, trigger_id: int) -> Trigger | None:
-        return self._announced.read(trigger_id)
-
-    def last_trigger(self) -> Trigger | None:
-        """The trigger announced last, decided or not."""
-        last_id = self._announced.last_id()
-        return self._announced.read(last_id) if last_id is not None else None
-
-    def has_passed(self, trigger_id: int) -> bool:
-        """Whether an id was read, or will never come."""
-        return self.decided is not None and trigger_id < self._next_id
-
-    def recent_decisions(self) -> Iterator[tuple[Trigger, Decision]]:
-        """Yield the newest decided triggers, in order; some of them may stand behind open ones."""
-        if self.decided is None or self._first_id is None:
-            return
-        settled_id = self.decided.settled_id
-        for trigger_id in itertools.count(max(settled_id - _RECALLED, self._first_id - 1) + 1):
-            trigger, decision = self._announced.read(trigger_id), self.decided.read(trigger_id)
-            if trigger is None and trigger_id > settled_id:
-                return
-            if trigger is not None and decision is not None:
-                yield trigger, decision
-
-    def close(self) -> None:
-        self._announced.close()
-        if self.decided is not None:
-            self.decided.close()
-
-
 class Ledger:
     """Open inspections of all cameras, and the pens that close them. Single-threaded.
 
@@ -130,7 +66,7 @@ class Ledger:
     def __init__(self, runtime_dir: Path, state_dir: Path, cameras: Sequence[str], rules: PartRules) -> None:
         self.epoch = ledger_epoch(state_dir)
         self._rules = rules
-        self._books = {camera: _CameraBook(runtime_dir, camera, self.epoch) for camera in cameras}
+        self._books = {camera: CameraBook(runtime_dir, camera, self.epoch) for camera in cameras}
         self._open: dict[tuple[str, int], Inspection] = {}
         self._deadlines: list[tuple[int, int, Inspection]] = []
         self._ripe: dict[int, Inspection] = {}
@@ -369,7 +305,7 @@ class Ledger:
                 known[number].taken.add(decision.exposure)
 
 
-def _named(camera: str, book: _CameraBook) -> Iterator[tuple[str, Trigger]]:
+def _named(camera: str, book: CameraBook) -> Iterator[tuple[str, Trigger]]:
     return ((camera, trigger) for trigger in book.new_triggers())
 
 
