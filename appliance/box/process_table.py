@@ -6,6 +6,7 @@
     inspect       stage inspect            second  judges the frames still lent to it
     grab-<cam>    stage grab <cam>         first   no new triggers, so that the others can finish
     modbus        stage modbus             third   only with [modbus] enabled; its PLCs hear the last words too
+    health        stage health             last    only with [health] enabled; tells monitoring till the end
 
 On the box systemd supervises the same commands (`systemd/`); on a desk `box.supervisor` does.
 """
@@ -53,4 +54,5 @@ def process_table(
         ProcessSpec("inspect", stage("inspect"), stop_rank=1),
         *(ProcessSpec(f"grab-{camera.name}", stage("grab", camera.name), stop_rank=0) for camera in config.cameras),
         *((ProcessSpec("modbus", stage("modbus"), stop_rank=2),) if config.modbus.enabled else ()),
+        *((ProcessSpec("health", stage("health"), stop_rank=3),) if config.health.enabled else ()),
     )

@@ -52,6 +52,7 @@ def appliance_status(config: ApplianceConfig) -> dict[str, Any]:
             for camera, tally in counts.items()
         ),
         "verdict_lane": {key: publisher.get(key) for key in ("endpoint", "epoch", "verdict_seq")},
+        "line_state": publisher.get("line"),
         "result_lane": {key: results.get(key) for key in _RESULT_LANE},
         "recorder": {key: recorder.get(key) for key in _RECORDER},
         "cameras": {camera.name: _camera(camera, counts[camera.name], said) for camera in config.cameras},
@@ -123,6 +124,7 @@ def _processes(runtime_dir: Path, said: dict[str, dict[str, Any] | None]) -> dic
             "up_s": content.get("up_s") if content else None,
             "restarts": restarts.get(name),
             "rss_mb": usage.rss_mb if usage else None,
+            "cpu_s": usage.cpu_s if usage else None,
             "cpu_percent": usage.cpu_percent if usage else None,
         }
     return processes

@@ -77,6 +77,16 @@ def record(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
     _live("record", settings, lambda stage: run_recorder(settings, stage))
 
 
+@app.command()
+def health(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
+    """Tell monitoring how the appliance is, over HTTP: /healthz, /readyz, /metrics."""
+    _tie_to(supervisor_pid)
+    from appliance.box.health import run_health  # noqa: PLC0415 (see above)
+
+    settings = load(config)
+    _live("health", settings, lambda stage: run_health(settings, stage))
+
+
 def _tie_to(supervisor_pid: int | None) -> None:
     if supervisor_pid is None:
         return

@@ -10,7 +10,7 @@ from appliance.config.camera import (
     SimulatorConfig,
 )
 from appliance.config.confined import ConfinedModel, Name
-from appliance.config.processes import DeliveryConfig, InspectorConfig, ModbusConfig, RecorderConfig
+from appliance.config.processes import DeliveryConfig, HealthConfig, InspectorConfig, ModbusConfig, RecorderConfig
 from appliance.config.recipe import (
     ClassRule,
     EvidenceLimits,
@@ -32,6 +32,7 @@ __all__ = [
     "FeatureValue",
     "FolderSource",
     "GenicamSource",
+    "HealthConfig",
     "InspectorConfig",
     "ModbusConfig",
     "Name",

@@ -89,12 +89,31 @@ class ModbusConfig(ConfinedModel):
 
     @model_validator(mode="after")
     def _remote_on_purpose(self) -> Self:
-        try:
-            is_loopback = ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            raise ValueError("host must be an IP address, e.g. 127.0.0.1") from None
-        if not is_loopback and not self.allow_remote:
-            raise ValueError(
-                f"Modbus has no keys: host {self.host} lets every machine in; use 127.0.0.1, or set allow_remote = true"
-            )
+        _check_host("Modbus", self.host, allow_remote=self.allow_remote)
         return self
+
+
+class HealthConfig(ConfinedModel):
+    """The health process: plain HTTP for monitoring, to be read only."""
+
+    enabled: bool = False
+    host: str = Field(default="127.0.0.1", description="IP address to listen on")
+    port: int = Field(default=9570, ge=1, le=65_535)
+    allow_remote: bool = Field(default=False, description="permits a host that other machines can reach")
+
+    @model_validator(mode="after")
+    def _remote_on_purpose(self) -> Self:
+        _check_host("plain HTTP", self.host, allow_remote=self.allow_remote)
+        return self
+
+
+def _check_host(protocol: str, host: str, *, allow_remote: bool) -> None:
+    """Nobody leaves loopback by accident with a protocol that can't tell its clients apart."""
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        raise ValueError("host must be an IP address, e.g. 127.0.0.1") from None
+    if not is_loopback and not allow_remote:
+        raise ValueError(
+            f"{protocol} has no keys: host {host} lets every machine in; use 127.0.0.1, or set allow_remote = true"
+        )
