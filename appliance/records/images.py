@@ -98,8 +98,9 @@ class ImageStore:
         """Find what an earlier recorder stored for the same plan, before it could commit the record.
 
         Returns:
-            None when there is no such file, or it is truncated or damaged.
+            None when there is no such file, or it is truncated or damaged: what is left of it is removed then.
         """
+        is_readable = True
         for suffix in suffixes(self._format):
             path = f"{plan.stem}.{suffix}"
             try:
@@ -112,6 +113,9 @@ class ImageStore:
             except OSError as error:
                 if error.errno != errno.ENOENT:
                     log.error("image %s: not readable: %s", path, error)  # noqa: TRY400 (a disk's state, not a bug)
+                    is_readable = False
+        if is_readable:  # the record will say that it is missing: a thumbnail alone would stay for ever
+            self._remove(plan)
         return None
 
     def _write(self, job: ImageJob) -> StoredImage:

@@ -58,6 +58,15 @@ def test_a_truncated_picture_is_not_found(tmp_path: Path) -> None:
     assert store.find(result.plan) is None
 
 
+def test_what_a_killed_recorder_left_of_a_picture_goes_when_it_is_not_found(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    result = store.write(picture_job(picture_record()))
+    assert result.stored is not None
+    (store.root / result.stored.path).unlink()  # its thumbnail is written first
+    assert store.find(result.plan) is None
+    assert not [path for path in store.root.rglob("*") if path.is_file()]
+
+
 def test_a_picture_that_was_never_stored_is_not_found(tmp_path: Path) -> None:
     assert store_in(tmp_path).find(picture_job(picture_record()).plan) is None
 
