@@ -3,7 +3,7 @@
 libzmq accepts without limit and never asks again about a key it once let in, so a thread beside each bound socket
 follows its connections:
 
-- More than `MAX_CONNECTIONS`: hang up on the oldest one that has neither said anything valid nor outlived the handshake
+- More than `MAX_CONNECTIONS`: hang up on the oldest one that has neither sent a message nor outlived the handshake
   time (libzmq itself ends those that never finish it); where all have, on the newest. So idle or hanging connections
   never keep a good client out. Clients that behave well do once they fill every place: with keys these are allowed
   ones, without any program of this machine.
@@ -284,6 +284,8 @@ class Doorkeeper:
         except OSError:
             return None
         name = duplicate.getsockname()
+        if isinstance(name, bytes):  # an abstract Unix socket: \0 is libzmq's @
+            name = "@" + name[1:].decode()
         if self._place == (name[1] if isinstance(name, tuple) else name):
             return duplicate
         duplicate.close()

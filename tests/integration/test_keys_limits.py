@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import socket
 import struct
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from appliance.errors import PublishError
 from appliance.testing.zmtp import dial, greeting, ready
 from appliance.wire.broadcast import MAX_TOPICS
 from appliance.wire.client_keys import ClientKeys
@@ -18,7 +20,7 @@ from appliance.wire.control_lane import ControlClient, ControlServer
 from appliance.wire.doorkeeper import MAX_CONNECTIONS
 from appliance.wire.keys import KeyStore
 from appliance.wire.sockets import HANDSHAKE_MS
-from appliance.wire.verdict_lane import VerdictPublisher, VerdictSubscriber
+from appliance.wire.verdict_lane import VERDICT_TOPICS, VerdictPublisher, VerdictSubscriber
 
 PATIENCE_S = 10.0
 GREETING, CURVE_GREETING = greeting(), greeting(b"CURVE")
@@ -117,13 +119,19 @@ def test_places_filled_by_those_who_behave_are_kept(tmp_path: Path) -> None:
     lane.close()
 
 
-def test_a_peer_with_too_many_subscriptions_is_hung_up_on(tmp_path: Path) -> None:
-    lane = VerdictPublisher(f"ipc://{tmp_path}/lane")
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:0", "tcp://[::1]:0", "ipc://{folder}/lane", "ipc://@lane-{pid}"])
+def test_a_peer_with_too_many_subscriptions_is_hung_up_on(tmp_path: Path, endpoint: str) -> None:
+    try:
+        lane = VerdictPublisher(endpoint.format(folder=tmp_path, pid=os.getpid()))
+    except PublishError:
+        assert "::1" in endpoint
+        pytest.skip("no IPv6 here")
     with (
         VerdictSubscriber(lane.bound_endpoint) as good,
         VerdictSubscriber(lane.bound_endpoint, tuple(f"t{n}" for n in range(MAX_TOPICS + 1))) as greedy,
     ):
         wait_for(lambda: (lane.take_subscriptions(), lane._broadcast.server.doorkeeper.hung_up)[1] > 0)
+        wait_for(lambda: (lane.take_subscriptions(), lane.subscriptions)[1] >= len(VERDICT_TOPICS))
         lane.send("verdict.line1.tabs", b"{}")
         assert good.receive(PATIENCE_S) is not None
         assert greedy.receive(0) is None
