@@ -64,11 +64,15 @@ TriggerSource = "Line0"
 
 
 class WholeAppliance:
-    """Starts it, follows it, hurts it. `verdicts` and `results` hold all that came on the wire, each in order."""
+    """Starts it, follows it, hurts it. `verdicts` and `results` hold all that came on the wire, each in order.
 
-    def __init__(self, folder: Path, *, line_hz: float = 12.0) -> None:
+    Args:
+        more: Sections to append to the configuration.
+    """
+
+    def __init__(self, folder: Path, *, line_hz: float = 12.0, more: str = "") -> None:
         self.config_path = folder / "appliance.toml"
-        self.config_path.write_text(_CONFIG.format(repository=REPOSITORY, folder=folder, line_hz=line_hz))
+        self.config_path.write_text(_CONFIG.format(repository=REPOSITORY, folder=folder, line_hz=line_hz) + more)
         self.config = load(self.config_path)
         self.lines: list[str] = []
         self.verdicts: list[dict[str, Any]] = []
