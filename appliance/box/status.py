@@ -102,7 +102,8 @@ def _is_overdue(tally: TallyCounts, config: ApplianceConfig, *writers: dict[str,
     """Whether a trigger is open past its deadline although grabber and publisher run, and have run for that long."""
     if tally.oldest_open_exposed_ns is None or not all(writers):
         return False
-    allowed_s = load_recipe(config.recipe).deadline_ms / 1000 + OVERDUE_GRACE_S
+    deadlines_ms = [load_recipe(path).deadline_ms for path in (config.recipe, *config.recipes)]
+    allowed_s = max(deadlines_ms) / 1000 + OVERDUE_GRACE_S
     has_settled = all(writer["up_s"] > allowed_s for writer in writers if writer)
     return has_settled and time.monotonic_ns() - tally.oldest_open_exposed_ns > allowed_s * NS_PER_S
 

@@ -4,6 +4,7 @@ The ledger asks here about each trigger it reads; the control desk changes what 
 promised to somebody is noted first, and read again by a successor.
 """
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from appliance.delivery.line_count import LineCount
 from appliance.delivery.notes import Note, NoteFile
 from appliance.delivery.parts import Announcement, PartBook
 from appliance.delivery.recipes import RecipeBook, Switch, Switched
+from appliance.errors import TallyError
 from appliance.messages import Part, Trigger, TriggerFlag
 from appliance.messages.binding import Binding
 
@@ -41,8 +43,10 @@ class LineRules:
         self.stop_requested = False
         self._recent: dict[str, deque[tuple[int, int]]] = {}
         for note in notes.load():
-            self._recall(note)
-        self.compact()
+            try:
+                self._recall(note)
+            except (KeyError, TypeError, ValueError) as error:
+                log.warning("a note of another version is left out (%r): %.80r", error, note)
 
     # -- the ledger's questions
 
@@ -95,7 +99,8 @@ class LineRules:
     def note(self, note: Note) -> bool:
         """Write down what is about to be promised; tells whether that was possible."""
         if self.notes.is_long:
-            self.compact()
+            with contextlib.suppress(TallyError):  # no space for a second file: the long one goes on
+                self.compact()
         return self.notes.append(note)
 
     def compact(self) -> None:

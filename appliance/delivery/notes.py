@@ -36,6 +36,7 @@ class NoteFile:
         self._path = runtime_dir / "notes"
         self._life = {"note": "life", "boot": boot_id().hex(), "ledger_epoch": ledger_epoch}
         self._lines = 0
+        self._is_torn = False
         self._fd = -1
 
     def load(self) -> list[Note]:
@@ -46,7 +47,7 @@ class NoteFile:
             return []
         except OSError as error:
             raise TallyError(f"{self._path}: can't be read: {error.strerror}; move it away") from error
-        notes = [note for note in map(_decode, lines) if note is not None]
+        notes = [note for note in map(_decode, filter(None, lines)) if note is not None]
         if len(notes) < len(lines):
             log.warning("%s: %d torn lines left out", self._path, len(lines) - len(notes))
         return notes[1:] if notes[:1] == [self._life] else []
@@ -60,14 +61,14 @@ class NoteFile:
         temporary = self._path.with_name("notes.new")
         lines = [_encode(note) for note in (self._life, *notes)]
         try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_APPEND, 0o600)
-            self.close()
-            self._fd = fd
-            os.write(fd, b"".join(lines))
+            temporary.write_bytes(b"".join(lines))
+            temporary.chmod(0o600)
+            fd = os.open(temporary, os.O_WRONLY | os.O_CLOEXEC | os.O_APPEND)
             temporary.rename(self._path)
         except OSError as error:
             raise TallyError(f"{self._path}: can't be written: {error.strerror}; free space there") from error
-        self._lines = len(lines)
+        self.close()
+        self._fd, self._lines, self._is_torn = fd, len(lines), False
 
     @property
     def is_long(self) -> bool:
@@ -76,14 +77,15 @@ class NoteFile:
 
     def append(self, note: Note) -> bool:
         """Write one note; tells whether there was room for it."""
-        line = _encode(note)
+        line = b"\n" * self._is_torn + _encode(note)
         try:
-            is_written = os.write(self._fd, line) == len(line)
+            written = os.write(self._fd, line)
         except OSError as error:
             log.error("%s: %s", self._path, error.strerror)  # noqa: TRY400 (a full tmpfs, not a bug)
             return False
         self._lines += 1
-        return is_written
+        self._is_torn = written < len(line)
+        return not self._is_torn
 
     def close(self) -> None:
         """Close; the file stays for a successor."""

@@ -126,7 +126,8 @@ class Publisher:
         self._take_over()
 
     def _take_over(self) -> None:
-        """Go on where a predecessor stopped."""
+        """Go on where a predecessor stopped; the tally files are ours now, so the notes are too."""
+        self._rules.compact()
         last = self._ledger.last_trigger(self._rules.count_camera)
         if last is not None:
             self._rules.count.see(last.trigger_id, last.exposed_ns)
@@ -318,8 +319,12 @@ class Publisher:
         plan, announcement = verdict.inspection.plan, verdict.inspection.announcement
         if announcement is not None:
             self._rules.parts.settle(announcement)
+        is_stopping = self._line.hindrances.is_stopping  # what we leave open then says nothing about parts
         asks_to_stop = self._line.result_given(
-            verdict.verdict_seq, verdict.verdict, stop_after_rejects=plan.stop_after_rejects, is_sent=was_sent
+            verdict.verdict_seq,
+            verdict.verdict,
+            stop_after_rejects=0 if is_stopping else plan.stop_after_rejects,
+            is_sent=was_sent,
         )
         if asks_to_stop:
             self._rules.stop_requested = True

@@ -106,6 +106,8 @@ def parse_request(content: object) -> ControlRequest:
         return CONTROL_REQUEST.validate_python(content)
     except ValidationError as error:
         raise ValueError(_explain(error)) from None
+    except RecursionError:
+        raise ValueError("request: nested too deeply") from None
 
 
 def control_reply(request_id: object, status: ControlStatus, message: str, **more: Any) -> dict[str, Any]:
@@ -115,6 +117,10 @@ def control_reply(request_id: object, status: ControlStatus, message: str, **mor
 
 def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
+    try:
+        found = f"{first['input']!r:.80}"
+    except RecursionError:
+        found = "something nested deeply"
     key = ".".join(str(part) for part in first["loc"][1:]) or "request"  # the first part is the request's name
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{key}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r:.80}{more}"
+    return f"{key}: {first['msg'].removeprefix('Value error, ')}, got {found}{more}"

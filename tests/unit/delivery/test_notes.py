@@ -52,3 +52,14 @@ def test_rewriting_keeps_only_what_is_given_and_appending_goes_on_there(tmp_path
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(TallyError, match="can't be written"):
         NoteFile(tmp_path / "missing", "e1").rewrite([])
+
+
+def test_a_torn_line_in_the_middle_costs_itself_alone(tmp_path: Path) -> None:
+    file = written(tmp_path, {"note": "a"})
+    with (tmp_path / "notes").open("ab") as path:
+        path.write(b"1234")
+    file._is_torn = True  # as after a write for which there was no room
+    assert file.append({"note": "b"})
+    assert file.append({"note": "c"})
+    file.close()
+    assert read(tmp_path) == [{"note": "a"}, {"note": "b"}, {"note": "c"}]

@@ -76,3 +76,17 @@ def test_equal_triggers_named_alike_have_equal_keys() -> None:
     exact = {"encoder": {"camera": "cam0", "count": 5}}
     assert Binding.model_validate(near).key == Binding.model_validate(exact).key
     assert Binding(controller_count=5).key != Binding.model_validate(exact).key
+
+
+@pytest.mark.parametrize("depth", [10, 200, 400, 600, 800, 900, 950])
+def test_nested_nonsense_is_no_request(depth: int) -> None:
+    nested: Any = 1
+    for _ in range(depth):
+        nested = [nested]
+    with pytest.raises(ValueError, match="part_id"):
+        parse_request({"request": "part.set", "bind": TRIGGER, "part_id": nested})
+
+
+def test_half_a_character_is_no_name() -> None:
+    with pytest.raises(ValueError, match="part_id"):
+        parse_request({"request": "part.set", "bind": TRIGGER, "part_id": "a\ud800"})
