@@ -52,7 +52,7 @@ def test_monitoring_sees_what_is_there_what_is_killed_and_what_comes_back(tmp_pa
         whole.follow(lambda: get(whole, "/healthz")[0] == get(whole, "/readyz")[0] == 200)
         assert_metrics_are_what_the_files_say(whole)
         assert_a_camera_that_is_gone_ends_readiness(whole)
-        assert_a_killed_inspector_is_told_until_it_is_back(whole)
+        assert_a_killed_recorder_is_told_until_it_is_back(whole)
         others = {name: whole.pid(name) for name in PROCESSES - {"health"}}
         whole.kill("health", judged_again=1)
         whole.follow(lambda: get(whole, "/healthz")[0] == 200)
@@ -85,19 +85,17 @@ def assert_a_camera_that_is_gone_ends_readiness(whole: WholeAppliance) -> None:
         camera.close()
 
 
-def assert_a_killed_inspector_is_told_until_it_is_back(whole: WholeAppliance) -> None:
-    victim = whole.pid("inspect")
+def assert_a_killed_recorder_is_told_until_it_is_back(whole: WholeAppliance) -> None:
+    victim = whole.pid("record")
     assert victim is not None
     os.kill(victim, signal.SIGKILL)
     patient_until = time.monotonic() + 10
     while get(whole, "/healthz")[0] == 200:  # the kernel takes a moment; nobody restarts it while we don't supervise
         assert time.monotonic() < patient_until
-    assert ask(whole, "/healthz") == (503, {"healthy": False, "down": ["inspect"]})
-    status, said = ask(whole, "/readyz")
-    assert (status, said["ready"]) == (503, False)
-    assert "the inspector is down" in said["not_ready_because"]
-    assert scrape(whole)["appliance_process_up", "inspect"] == 0
-    ready = {"ready": True, "not_ready_because": [], "error_id": 0}
-    whole.follow(lambda: ask(whole, "/readyz") == (200, ready))
-    assert ask(whole, "/healthz") == (200, {"healthy": True, "down": []})
-    whole.follow(lambda: scrape(whole)["appliance_process_restarts_total", "inspect"] == 1)
+    assert ask(whole, "/healthz") == (503, {"healthy": False, "down": ["record"]})
+    assert ask(whole, "/readyz") == (200, {"ready": True, "not_ready_because": [], "error_id": 0})
+    found = scrape(whole)
+    assert (found["appliance_process_up", "record"], found["appliance_process_up", "publish"]) == (0, 1)
+    assert ("appliance_journal_head_seq",) not in found
+    whole.follow(lambda: ask(whole, "/healthz") == (200, {"healthy": True, "down": []}))
+    whole.follow(lambda: scrape(whole)["appliance_process_restarts_total", "record"] == 1)

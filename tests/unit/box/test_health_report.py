@@ -33,6 +33,12 @@ def test_the_publishers_reasons_come_first() -> None:
     assert report.content["error_id"] == 2
 
 
+def test_an_inspector_that_hangs_is_not_ready_whatever_the_publisher_knows() -> None:
+    report = readiness(status(processes={"inspect": {"up": False}}))
+    assert report.content["not_ready_because"] == ["the inspector is down"]
+    assert not report.is_good
+
+
 def test_nobody_vouches_for_a_line_without_publisher() -> None:
     report = readiness(status(line_state=None))
     assert report.content == {"ready": False, "not_ready_because": ["the publisher is down"], "error_id": None}
