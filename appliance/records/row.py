@@ -9,6 +9,7 @@ from typing import Any
 _TERMINAL = ("inspection", "unrecorded", "lost_range")
 """Kinds that close triggers; a late finding only adds to what is closed."""
 _US_PER_S = 1_000_000
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # json.dumps would make one for every row
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Row:
     @classmethod
     def _of(cls, record: Mapping[str, Any], epoch: str, seq: int, now_us: int) -> "Row":
         kind = record["kind"]
-        body = json.dumps({**record, "epoch": epoch, "seq": seq}, separators=(",", ":"), allow_nan=False).encode()
+        body = _ENCODER.encode({**record, "epoch": epoch, "seq": seq}).encode()
         views = record.get("views") or [record]
         cameras = {str(view["camera"]) for view in views if view.get("camera")}
         return cls(
