@@ -172,9 +172,9 @@ class WholeAppliance:
                 first = answer.rows[-1][0] + 1
         return [row for row in rows if row["kind"] == "inspection"]
 
-    def journalled_triggers(self) -> int:
+    def journalled_triggers(self) -> list[int]:
         """Triggers that those rows close."""
-        return sum(len(row["views"]) for row in self.journalled())
+        return [view["trigger_id"] for row in self.journalled() for view in row["views"]]
 
     def status(self) -> dict[str, Any]:
         """What `appliance status --json` prints."""
