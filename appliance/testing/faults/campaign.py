@@ -1,5 +1,6 @@
 """Carries a plan out on a running line and lets the judges look at what came of it."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from appliance.clock import NS_PER_S
 from appliance.testing.faults.evidence import Episode, Evidence, Judgement
 from appliance.testing.faults.inflict import inflict
 from appliance.testing.faults.line import FaultedLine
-from appliance.testing.faults.picture_judge import judge_pictures
+from appliance.testing.faults.picture_judge import judge_orphans, judge_pictures
 from appliance.testing.faults.plan import Fault
 from appliance.testing.faults.row_judge import judge_rows
 from appliance.testing.faults.wire_judge import judge_wire
@@ -53,6 +54,8 @@ def close_books(line: FaultedLine, episodes: Sequence[Episode], first_pulse: int
     books = line.books()
     last_pulse = line.train().last_before(time.monotonic_ns())
     line.hold(SETTLE_S)
+    with contextlib.suppress(AssertionError):  # what is missing then, the judges will find
+        line.until(lambda: has_rows_up_to(line, last_pulse), "the last parts to be recorded")
     journal = line.replay()
     last_seq = journal[-1]["seq"]
     line.until(lambda: line.mes.rows and line.mes.rows[-1]["seq"] >= last_seq, "the MES to have everything")
@@ -74,12 +77,19 @@ def close_books(line: FaultedLine, episodes: Sequence[Episode], first_pulse: int
     )
 
 
+def has_rows_up_to(line: FaultedLine, last_pulse: int) -> bool:
+    """Whether the MES holds the last parts; a part's row may come before that of the part before it."""
+    counts = {view["encoder_count"] for row in line.mes.rows[-1000:] for view in row.get("views", ())}
+    return set(range(max(last_pulse - 100, 1), last_pulse + 1)) <= counts
+
+
 def judge(line: FaultedLine, evidence: Evidence) -> Judgement:
     """Let every judge look at the evidence."""
     judgement = Judgement()
     judge_wire(evidence, judgement)
     judge_rows(evidence, judgement)
     judge_pictures(evidence, line.state_dir / "images", judgement)
+    judge_orphans(evidence, line.state_dir / "images", judgement)
     return judgement
 
 

@@ -1,4 +1,4 @@
-"""How each kind of fault is done to a running line."""
+"""How each kind of fault is done to a running line; README.md lists them."""
 
 import errno
 import signal

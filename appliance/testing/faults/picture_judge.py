@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,7 +10,9 @@ import numpy as np
 from appliance.testing.faults.evidence import Evidence, Judgement
 
 KEPT = "a picture that a record names is there and whole"
+NO_ORPHAN = "no picture is left that no record names"
 RIGHT_PART = "a picture shows the part it is recorded for"
+_NO_IMAGE: dict[str, list[Any]] = {"views": []}
 
 
 def judge_pictures(evidence: Evidence, folder: Path, judgement: Judgement) -> None:
@@ -37,6 +40,26 @@ def judge_pictures(evidence: Evidence, folder: Path, judgement: Judgement) -> No
             expected = pictures[(pulse or 0) % len(pictures)]
             if pixels is None or (pulse is not None and not np.array_equal(pixels, expected)):
                 judgement.breach(RIGHT_PART, f"{name}: not the picture of pulse {pulse}")
+
+
+def judge_orphans(evidence: Evidence, folder: Path, judgement: Judgement) -> None:
+    """Look for pictures of inspections that are recorded without them, and for unfinished files.
+
+    Raises:
+        AssertionError: A file's name is not one of ours.
+    """
+    inspections = [row for row in evidence.rows or () if row["kind"] == "inspection"]
+    named = {folder / view["path"] for row in inspections for view in (row["image"] or _NO_IMAGE)["views"]}
+    named |= {path.with_suffix(".thumb.jpg") for path in named}
+    last = max((row["inspection_id"] for row in inspections), default=0)
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in named and _inspection_id(path) <= last:
+            judgement.breach(NO_ORPHAN, str(path.relative_to(folder)))
+
+
+def _inspection_id(path: Path) -> int:
+    _, number, _ = path.name.split("-", 2)
+    return int(number)
 
 
 def _content(path: Path) -> bytes | None:

@@ -39,6 +39,8 @@ _KILLS: dict[Kind, int] = {Kind.KILL: 14, Kind.KILL_AGAIN: 3, Kind.KILL_TOGETHER
 _ON_DISK = frozenset({Kind.DISK_FULL, Kind.NO_SPACE, Kind.DISK_ERROR, Kind.SLOW_DISK})
 _OTHERS_PER_KILL = 0.12
 _VICTIMS = {Kind.KILL: 1, Kind.KILL_AGAIN: 1, Kind.KILL_TOGETHER: 2, Kind.STOP: 1}
+_KILLS_ALL = 0.1
+"""Of the kills together, so many take everybody."""
 _HOLD_S = {
     Kind.KILL: (0.0, 0.0),
     Kind.KILL_AGAIN: (0.0, 0.8),
@@ -107,6 +109,8 @@ def draw(chance: random.Random, number: int, kind: Kind, processes: Sequence[str
     """Draw the details of one fault."""
     shortest_s, longest_s = _HOLD_S.get(kind, (0.5, 3.0))
     victims = chance.randint(0, 1) if kind in _ON_DISK else _VICTIMS.get(kind, 0)
+    if kind is Kind.KILL_TOGETHER and chance.random() < _KILLS_ALL:
+        victims = len(processes)
     return Fault(
         number,
         kind,

@@ -60,7 +60,12 @@ def _one_message(each: Heard, evidence: Evidence, judgement: Judgement) -> None:
         judgement.breach(RIGHT, f"pulse {pulse}: {verdict} for a part that is {expected}")
     late_ns = each.arrived_ns - evidence.train.rises_ns(pulse) - int(evidence.world.deadline_ms * NS_PER_MS)
     if late_ns > 0:
-        judgement.breach(IN_TIME, f"pulse {pulse}: {verdict} came {late_ns / NS_PER_MS:.1f} ms after its deadline")
+        decided_ms = each.message["stage_ms"]["total"]
+        judgement.breach(
+            IN_TIME,
+            f"pulse {pulse}: {verdict}, decided {decided_ms:.0f} ms after the exposure, "
+            f"came {late_ns / NS_PER_MS:.1f} ms after its deadline",
+        )
 
 
 def _growing(heard: Iterable[Heard], judgement: Judgement) -> None:
