@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from typer.testing import CliRunner
 
-from appliance.cli.app import app
+from appliance.cli.app import command_tree
 from appliance.errors import ExitCode
 from appliance.testing.line_stand import LineStand
 
@@ -19,7 +19,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LineStand]:
 
 
 def run(stand: LineStand, *words: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [*words, "--config", str(stand.config_path)])
+    result = CliRunner().invoke(command_tree(words[0]), [*words, "--config", str(stand.config_path)])
     return result.exit_code, result.stdout
 
 
