@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from appliance.clock import NS_PER_S
-from appliance.testing.faults.evidence import Episode, Evidence, Judgement
+from appliance.testing.faults.evidence import Episode, Evidence, Judgement, PulseTrain
 from appliance.testing.faults.inflict import inflict
 from appliance.testing.faults.line import FaultedLine
 from appliance.testing.faults.picture_judge import judge_orphans, judge_pictures
@@ -43,7 +43,7 @@ def run_campaign(line: FaultedLine, plan: Sequence[Fault], tell: Callable[[str],
         if episode.skipped is None:
             line.await_recovery(episode)
         episodes.append(episode)
-        tell(describe(episode))
+        tell(describe(episode, line.train()))
         line.hold(fault.pause_s)
     evidence = close_books(line, episodes, first_pulse)
     return Outcome(episodes, evidence, judge(line, evidence), (time.monotonic_ns() - began_ns) / NS_PER_S)
@@ -93,10 +93,11 @@ def judge(line: FaultedLine, evidence: Evidence) -> Judgement:
     return judgement
 
 
-def describe(episode: Episode) -> str:
-    """One line about one fault."""
+def describe(episode: Episode, train: PulseTrain) -> str:
+    """One line about one fault: the pulses on either side of it help to understand a breach."""
     if episode.skipped is not None:
         return f"{episode.fault}: left out: {episode.skipped}"
-    parts = [f"recovered after {episode.recovery_s():.2f} s"]
+    parts = [f"pulses {train.last_before(episode.began_ns)} to {train.last_before(episode.released_ns)}"]
+    parts += [f"recovered after {episode.recovery_s():.2f} s"]
     parts += [f"{episode.struck} calls struck"] if episode.struck is not None else []
     return f"{episode.fault}: {', '.join(parts)}"
