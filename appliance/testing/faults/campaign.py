@@ -78,9 +78,10 @@ def close_books(line: FaultedLine, episodes: Sequence[Episode], first_pulse: int
 
 
 def has_rows_up_to(line: FaultedLine, last_pulse: int) -> bool:
-    """Whether the MES holds the last parts; a part's row may come before that of the part before it."""
-    counts = {view["encoder_count"] for row in line.mes.rows[-1000:] for view in row.get("views", ())}
-    return set(range(max(last_pulse - 100, 1), last_pulse + 1)) <= counts
+    """Whether the MES holds what was heard of lately; a part's row may come before that of the part before it."""
+    recorded = {view["encoder_count"] for row in line.mes.rows[-1000:] for view in row.get("views", ())}
+    heard = {each.pulse for each in line.witness.heard[-200:]}
+    return all(pulse in recorded for pulse in heard if pulse is not None and pulse <= last_pulse)
 
 
 def judge(line: FaultedLine, evidence: Evidence) -> Judgement:

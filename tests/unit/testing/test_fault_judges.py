@@ -24,6 +24,7 @@ def message(pulse: int) -> dict[str, Any]:
         "ledger_epoch": "e",
         "inspection_id": 100 + pulse,
         "verdict_seq": 200 + pulse,
+        "stage_ms": {"total": 20.0},
         "verdict": "NG" if WORLD.is_bad(pulse) else "OK",
         "views": [{"camera": "cam0", "trigger_id": 50 + pulse, "encoder_count": pulse, "frame_id": pulse + 1}],
     }
