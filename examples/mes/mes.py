@@ -9,6 +9,7 @@ import logging
 import signal
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 from appliance.client import ClientKeys, Cursor, JournalRecreated, RangeLost, Result, ResultClient, StreamItem
@@ -26,6 +27,7 @@ TABLES = """
     CREATE TABLE IF NOT EXISTS cursor (consumer TEXT PRIMARY KEY, epoch TEXT NOT NULL, seq INTEGER NOT NULL);
 """
 BATCH = 500
+STOP_NOTICED_S = 0.2
 
 
 def main() -> None:
@@ -39,7 +41,8 @@ def main() -> None:
     parser.add_argument("--simulated", action="store_true", help="take results of simulated cameras too")
     arguments = parser.parse_args()
     logging.basicConfig(format="mes: %(message)s")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         keys = ClientKeys.load(arguments.keys) if arguments.keys else None
         topics = ("result.", "sim.result.") if arguments.simulated else ("result.",)
@@ -48,7 +51,7 @@ def main() -> None:
         with ResultClient(
             arguments.endpoint, arguments.replay, arguments.consumer, cursor, topics=topics, keys=keys
         ) as client:
-            follow(client, database, arguments.consumer, cursor)
+            follow(client, database, arguments.consumer, cursor, stop)
     except ApplianceError as error:
         sys.exit(f"mes: {error}")
     except KeyboardInterrupt:
@@ -71,11 +74,20 @@ def load_cursor(database: sqlite3.Connection, consumer: str) -> Cursor | None:
     return Cursor(*row) if row else None
 
 
-def follow(client: ResultClient, database: sqlite3.Connection, consumer: str, cursor: Cursor | None) -> None:
-    """Store what comes, without end."""
+def follow(
+    client: ResultClient,
+    database: sqlite3.Connection,
+    consumer: str,
+    cursor: Cursor | None,
+    stop: threading.Event,
+) -> None:
+    """Store what comes, until somebody wants us to stop."""
     if cursor is not None:
         client.ack(cursor)  # the last acknowledgement may have died with this program
-    while (item := client.receive()) is not None:
+    while not stop.is_set():
+        item = client.receive(STOP_NOTICED_S)
+        if item is None:
+            continue
         batch = [item]
         while len(batch) < BATCH and (item := client.receive(0)) is not None:
             batch.append(item)

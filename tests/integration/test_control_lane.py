@@ -1,9 +1,11 @@
 """Control lane between real sockets."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
@@ -98,9 +100,17 @@ def test_a_client_outlives_a_server_of_another_kind(tmp_path: Path) -> None:
             server = ControlServer(endpoint)
             answered = threading.Thread(target=lambda: answer_one(server))
             answered.start()
-            assert client.ask({}, 10)["status"] == "ok"
+            assert ask_until_answered(client)["status"] == "ok"
             answered.join()
             server.close()
+
+
+def ask_until_answered(client: ControlClient) -> dict[str, Any]:
+    """A question that was queued for the old server goes with it: whoever asked asks again."""
+    for _ in range(20):
+        with contextlib.suppress(PeerSilent):
+            return client.ask({}, 1)
+    pytest.fail("no answer")
 
 
 def answer_one(server: ControlServer) -> None:
