@@ -3,6 +3,7 @@
 
 BIN := .venv/bin
 DEMO_SECONDS ?= 20
+TEST_PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check soak faults bench train lock clean
@@ -16,8 +17,8 @@ setup: ## everything into .venv, the simulated camera compiled; quick when nothi
 demo: setup ## inspect real images from a simulated camera for about 20 seconds, then print a summary
 	$(BIN)/appliance run --config examples/demo.toml --duration $(DEMO_SECONDS)
 
-test: setup ## unit and integration tests
-	$(BIN)/pytest
+test: setup ## unit and integration tests, TEST_PROCESSES at a time
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 check: setup ## ruff, mypy (strict), layer contracts
 	$(BIN)/ruff check .
@@ -31,8 +32,10 @@ soak: setup ## the long tests
 KILLS ?= 1000
 SEED ?= 1
 
-faults: setup ## kill, stop, starve and cut power, KILLS times with SEED; root for the disk faults; up to an hour
+faults: setup ## kill, stop, starve, cut power, talk nonsense, KILLS times with SEED; root for the disks; half an hour
 	$(BIN)/python -m appliance.testing.faults --kills $(KILLS) --seed $(SEED)
+	$(BIN)/python -m appliance.testing.faults --power-cuts 100 --seed $(SEED)
+	$(BIN)/python -m appliance.testing.faults --fuzz 100000 --seed $(SEED)
 
 bench: setup ## figures of this machine: frame hand-off, inspection alone, camera to verdict, delivery
 	$(BIN)/appliance bench ring

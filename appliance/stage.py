@@ -70,9 +70,10 @@ class Stage:
             self._write_status(status(), now_ns)
 
     def stopped(self) -> None:
-        """Tell the supervisor that the end is meant, and remove the status file."""
+        """Tell the supervisor that the end is meant, and remove the status file, if it is ours."""
         self._notifier.send("STOPPING=1")
-        self._status_path.unlink(missing_ok=True)
+        if self._status_written_ns:  # a second process of this name that can't start must not take the first one's
+            self._status_path.unlink(missing_ok=True)
         self._notifier.close()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (signal's own signature)

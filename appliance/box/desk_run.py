@@ -17,7 +17,8 @@ from appliance.box.status import appliance_status
 from appliance.box.supervisor import Supervisor
 from appliance.box.truth import Scoreboard, load_truth
 from appliance.config import ApplianceConfig
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, JournalError
+from appliance.records.reader import JournalReader
 from appliance.tally import TallyCounts, count
 from appliance.wire.sockets import box_keys_for
 from appliance.wire.verdict_lane import VerdictSubscriber
@@ -58,6 +59,8 @@ class RunSummary:
         received: Verdicts that arrived here; what had no listener, or no time left to be sent, is missing.
         status: The last status document before the stop; None when the run was too short for one.
         restarts: By process.
+        results: Rows that the journal gained.
+        config_path: As the run was given it.
     """
 
     counts: dict[str, TallyCounts]
@@ -66,6 +69,8 @@ class RunSummary:
     scoreboard: Scoreboard | None
     status: dict[str, Any] | None
     restarts: dict[str, int]
+    results: int
+    config_path: Path
 
     @property
     def invariant_holds(self) -> bool:
@@ -85,7 +90,7 @@ def run_on_desk(
         StageFailed: A process can't be started; has that process's own exit code.
     """
     state = RunState(load_truth(config))
-    before = _counts(config)
+    before, rows_before = _counts(config), _journal_head(config)
     endpoint = config.delivery.verdict_endpoint
     keys = box_keys_for(endpoint, config.effective_keys_dir)
     table = process_table(config, config_path, os.getpid(), options)
@@ -107,6 +112,8 @@ def run_on_desk(
         scoreboard=state.scoreboard if state.has_truth else None,
         status=state.status,
         restarts=restarts,
+        results=_journal_head(config) - rows_before,
+        config_path=config_path,
     )
 
 
@@ -182,6 +189,15 @@ def _stop_signals() -> Iterator[list[int]]:
 
 def _counts(config: ApplianceConfig) -> dict[str, TallyCounts]:
     return {camera.name: count(config.runtime_dir, camera.name) for camera in config.cameras}
+
+
+def _journal_head(config: ApplianceConfig) -> int:
+    """Seq of the journal's newest row; 0 before there is a journal."""
+    try:
+        with contextlib.closing(JournalReader(config.state_dir / "journal")) as reader:
+            return reader.head_seq
+    except JournalError:  # none yet, or the recorder has said what is wrong with it
+        return 0
 
 
 def _since(before: TallyCounts, after: TallyCounts) -> TallyCounts:

@@ -40,6 +40,9 @@ def _lines(summary: RunSummary) -> list[str]:
         f"every trigger has one verdict: {'yes' if summary.invariant_holds else 'NO'}"
         f" ({triggers} triggers, {summary.received} verdicts received here)"
     )
+    lines.append(
+        f"results on disk: {summary.results}; appliance results list --config {summary.config_path} shows them"
+    )
     return lines
 
 

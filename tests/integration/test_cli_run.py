@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -81,6 +82,8 @@ def test_run_without_a_terminal_prints_lines_and_a_summary(config: Path) -> None
     assert said.returncode == ExitCode.OK, said.stderr
     assert "Summary of this run" in said.stdout
     assert "every trigger has one verdict: yes" in said.stdout
+    triggers, results = (int(re.search(text, said.stdout)[1]) for text in (r"(\d+) triggers", r"on disk: (\d+)"))
+    assert results == triggers
     assert "truth" in said.stdout
     assert "false rejects" in said.stdout
 
