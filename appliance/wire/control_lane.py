@@ -13,7 +13,7 @@ import zmq
 from appliance.errors import PeerSilent
 from appliance.wire.client_keys import ClientKeys, Role
 from appliance.wire.keys import KeyStore
-from appliance.wire.requests import Peer, RequestSocket
+from appliance.wire.requests import Peer, RequestLane
 from appliance.wire.sockets import ClientSocket
 
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -29,16 +29,11 @@ class ControlRequest(NamedTuple):
     body: dict[str, Any]
 
 
-class ControlServer:
-    """Binds the lane. One thread; sits in a select loop as `appliance.wire.sockets` says.
-
-    Raises:
-        PublishError: Endpoint busy, malformed, or open to others without keys.
-        KeysError: The box's keys are damaged or open to others.
-    """
+class ControlServer(RequestLane):
+    """Binds the control lane."""
 
     def __init__(self, endpoint: str, keys: KeyStore | None = None) -> None:
-        self._requests = RequestSocket(
+        super().__init__(
             endpoint,
             role=Role.CONTROL,
             keys=keys,
@@ -46,27 +41,12 @@ class ControlServer:
             max_frame_bytes=MAX_MESSAGE_BYTES,
             sndhwm=_SNDHWM,
         )
-        self.bound_endpoint = self._requests.server.bound_endpoint
         self.invalid = 0
         """Messages that were no JSON object."""
 
-    @property
-    def dropped(self) -> int:
-        """Answers that their peers did not take."""
-        return self._requests.dropped
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a request waits: ask right before sleeping."""
-        return self._requests.server.is_waiting
-
-    def fileno(self) -> int:
-        """Descriptor that ends a sleep."""
-        return self._requests.server.fileno()
-
     def requests(self, limit: int = _BATCH) -> Iterator[ControlRequest]:
         """Yield waiting requests; what is no JSON object is answered with status "invalid" here."""
-        for peer, frames in self._requests.messages(limit):
+        for peer, frames in self.messages(limit):
             body = _decode(frames[0]) if len(frames) == 1 else "one frame with a JSON object expected"
             if isinstance(body, str):
                 self.invalid += 1
@@ -76,11 +56,7 @@ class ControlServer:
 
     def reply(self, peer: Peer, answer: dict[str, Any]) -> bool:
         """Answer a request; False when its sender has gone or doesn't read (counted in `dropped`)."""
-        return self._requests.send(peer, [json.dumps(answer, separators=(",", ":")).encode()])
-
-    def close(self) -> None:
-        """Close; answers on their way still go out for half a second."""
-        self._requests.server.close()
+        return self.send_frames(peer, [json.dumps(answer, separators=(",", ":")).encode()])
 
 
 class ControlClient:

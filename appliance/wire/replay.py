@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from appliance.wire.client_keys import Role
 from appliance.wire.keys import KeyStore
-from appliance.wire.requests import Peer, RequestSocket
+from appliance.wire.requests import Peer, RequestLane
 
 MAX_ROWS = 500
 MAX_REPLY_BYTES = 256 * 1024
@@ -107,19 +107,15 @@ Request = Get | Ack | Head
 Answer = Rows | Gone | BadEpoch | Acked | JournalHead | Refused
 
 
-class ReplayServer:
-    """Binds the endpoint and gives parsed requests to its owner. One thread; in a select loop as `sockets` says.
+class ReplayServer(RequestLane):
+    """Binds the endpoint and gives parsed requests to its owner.
 
     for request in server.requests():
         server.reply(request, journal_answer(request))
-
-    Raises:
-        PublishError: Endpoint busy, malformed, or open to others without keys.
-        KeysError: The box's keys are damaged or open to others.
     """
 
     def __init__(self, endpoint: str, keys: KeyStore | None = None) -> None:
-        self._requests = RequestSocket(
+        super().__init__(
             endpoint,
             role=Role.RESULT,
             keys=keys,
@@ -127,42 +123,23 @@ class ReplayServer:
             max_frame_bytes=MAX_REQUEST_BYTES,
             sndhwm=_SNDHWM,
         )
-        self.bound_endpoint = self._requests.server.bound_endpoint
         self.invalid = 0
         """Messages that were no request."""
 
-    @property
-    def dropped(self) -> int:
-        """Answers that their peers did not take."""
-        return self._requests.dropped
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a request waits: ask right before sleeping."""
-        return self._requests.server.is_waiting
-
-    def fileno(self) -> int:
-        """Descriptor that ends a sleep."""
-        return self._requests.server.fileno()
-
     def requests(self, limit: int = _BATCH) -> Iterator[Request]:
         """Yield waiting requests; what is none is answered with ERROR here."""
-        for peer, frames in self._requests.messages(limit):
+        for peer, frames in self.messages(limit):
             try:
                 request = parse_request(peer, frames)
             except ValueError as error:
                 self.invalid += 1
-                self._requests.send(peer, encode_answer(Refused(str(error))))
+                self.send_frames(peer, encode_answer(Refused(str(error))))
             else:
                 yield request
 
     def reply(self, request: Request, answer: Answer) -> bool:
         """Answer; rows beyond the limits are left out (the client asks on). False when the peer doesn't take it."""
-        return self._requests.send(request.peer, encode_answer(answer))
-
-    def close(self) -> None:
-        """Close; answers on their way still go out for half a second."""
-        self._requests.server.close()
+        return self.send_frames(request.peer, encode_answer(answer))
 
 
 def parse_request(peer: Peer, frames: Sequence[bytes]) -> Request:

@@ -22,18 +22,25 @@ class Peer:
     """The client's name by its key; empty on an endpoint without keys."""
 
 
-class RequestSocket:
+class RequestLane:
     """Takes messages in and sends answers; never blocks, never raises for what a peer does.
 
+    What the control and the replay endpoint have in common. One thread; sits in a select loop as
+    `appliance.wire.sockets` says.
+
     Attributes:
+        bound_endpoint: The endpoint with its real port, where 0 was asked for.
         dropped: Answers a peer did not take: gone, or too slow to read what it asked for.
         garbage: Messages that can't be a request of any kind.
+    Raises:
+        PublishError: Endpoint busy, malformed, or open to others without keys.
+        KeysError: The box's keys are damaged or open to others.
     """
 
     def __init__(
         self, endpoint: str, *, role: Role, keys: KeyStore | None, setting: str, max_frame_bytes: int, sndhwm: int
     ) -> None:
-        self.server = ServerSocket(
+        self._server = ServerSocket(
             zmq.ROUTER,
             endpoint,
             role=role,
@@ -43,8 +50,18 @@ class RequestSocket:
             sndhwm=sndhwm,
             options={zmq.ROUTER_MANDATORY: 1},
         )
+        self.bound_endpoint = self._server.bound_endpoint
         self.dropped = 0
         self.garbage = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request waits: ask right before sleeping."""
+        return self._server.is_waiting
+
+    def fileno(self) -> int:
+        """Descriptor that ends a sleep."""
+        return self._server.fileno()
 
     def messages(self, limit: int) -> Iterator[tuple[Peer, list[bytes]]]:
         """Yield up to `limit` waiting messages without their envelope; each has at least one frame."""
@@ -53,7 +70,7 @@ class RequestSocket:
                 frames = self._receive()
             except zmq.Again:
                 return
-            connection = self.server.doorkeeper.identify(frames[-1])
+            connection = self._server.doorkeeper.identify(frames[-1])
             if connection is None:
                 continue
             parts = [frame.bytes for frame in frames]
@@ -64,18 +81,22 @@ class RequestSocket:
             else:
                 self.garbage += 1
 
-    def send(self, peer: Peer, frames: list[bytes]) -> bool:
+    def send_frames(self, peer: Peer, frames: list[bytes]) -> bool:
         """Answer; False when the peer has gone or reads too slowly (counted)."""
         try:
-            self.server.socket.send_multipart([*peer.envelope, *frames], zmq.DONTWAIT)
+            self._server.socket.send_multipart([*peer.envelope, *frames], zmq.DONTWAIT)
         except zmq.ZMQError:  # EAGAIN: its queue is full; EHOSTUNREACH: gone
             self.dropped += 1
             return False
         return True
 
+    def close(self) -> None:
+        """Close; answers on their way still go out for half a second."""
+        self._server.close()
+
     def _receive(self) -> list[zmq.Frame]:
         """Read one message, keeping the first frames only: a peer decides how many there are."""
-        socket = self.server.socket
+        socket = self._server.socket
         frames = [socket.recv(zmq.DONTWAIT, copy=False)]
         while frames[-1].more:
             frame = socket.recv(zmq.DONTWAIT, copy=False)

@@ -18,7 +18,7 @@ import zmq
 
 from appliance.clock import rfc3339
 from appliance.errors import PublishError
-from appliance.wire.broadcast import BroadcastSocket, welcome_frame
+from appliance.wire.broadcast import BroadcastLane, welcome_frame
 from appliance.wire.client_keys import ClientKeys, Role
 from appliance.wire.keys import KeyStore
 from appliance.wire.sockets import ClientSocket
@@ -36,54 +36,23 @@ def heartbeat_topic(line: str, station: str, *, is_simulated: bool) -> str:
     return f"sim.{topic}" if is_simulated else topic
 
 
-class ResultPublisher:
-    """Binds the lane. One thread; sits in a select loop as `appliance.wire.sockets` says.
-
-    Raises:
-        PublishError: Endpoint busy, malformed, or open to others without keys.
-        KeysError: The box's keys are damaged or open to others.
-    """
+class ResultPublisher(BroadcastLane):
+    """Binds the result lane."""
 
     def __init__(self, endpoint: str, keys: KeyStore | None = None) -> None:
-        self._broadcast = BroadcastSocket(
-            endpoint, role=Role.RESULT, keys=keys, setting="recorder.result_endpoint", sndhwm=_SNDHWM
-        )
-        self.bound_endpoint = self._broadcast.server.bound_endpoint
-        """The endpoint with its real port, where 0 was asked for."""
-
-    @property
-    def subscriptions(self) -> int:
-        """Topic subscriptions of all connected peers, as of the last `take_subscriptions`."""
-        return self._broadcast.subscriptions
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether subscriptions wait to be taken: ask right before sleeping."""
-        return self._broadcast.server.is_waiting
-
-    def fileno(self) -> int:
-        """Descriptor that ends a sleep."""
-        return self._broadcast.server.fileno()
+        super().__init__(endpoint, role=Role.RESULT, keys=keys, setting="recorder.result_endpoint", sndhwm=_SNDHWM)
 
     def publish(self, topic: str, epoch: str, seq: int, body: bytes) -> None:
         """Send one committed record; never blocks."""
         place = json.dumps({"epoch": epoch, "seq": seq}, separators=(",", ":"))
-        self._broadcast.send((topic.encode(), place.encode(), body))
+        self.send_frames((topic.encode(), place.encode(), body))
 
     def heartbeat(self, topic: str, epoch: str, head_seq: int, oldest_seq: int, unix_ns: int) -> None:
         """Say where the journal stands, each second and at the start; peers that connect later are greeted with it."""
         head = {"epoch": epoch, "head_seq": head_seq, "oldest_seq": oldest_seq, "at": rfc3339(unix_ns)}
         message = json.dumps(head, separators=(",", ":")).encode()
-        self._broadcast.set_welcome(message)
-        self._broadcast.send((topic.encode(), message))
-
-    def take_subscriptions(self) -> None:
-        """Read waiting subscription messages: unread ones pile up."""
-        self._broadcast.take_subscriptions()
-
-    def close(self) -> None:
-        """Close; what was handed over still goes out for half a second."""
-        self._broadcast.server.close()
+        self.set_welcome(message)
+        self.send_frames((topic.encode(), message))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Self
 
 import zmq
 
-from appliance.wire.broadcast import BroadcastSocket, welcome_frame
+from appliance.wire.broadcast import BroadcastLane, welcome_frame
 from appliance.wire.client_keys import ClientKeys, Role
 from appliance.wire.keys import KeyStore
 from appliance.wire.sockets import ClientSocket
@@ -24,54 +24,23 @@ _RCVHWM = 100_000
 _MAX_FRAME_BYTES = 1024 * 1024
 
 
-class VerdictPublisher:
-    """Binds the lane. One thread; sits in a select loop as `appliance.wire.sockets` says.
-
-    Raises:
-        PublishError: Endpoint busy, malformed, or open to others without keys.
-        KeysError: The box's keys are damaged or open to others.
-    """
+class VerdictPublisher(BroadcastLane):
+    """Binds the verdict lane."""
 
     def __init__(self, endpoint: str, keys: KeyStore | None = None) -> None:
-        self._broadcast = BroadcastSocket(
-            endpoint, role=Role.VERDICT, keys=keys, setting="delivery.verdict_endpoint", sndhwm=_SNDHWM
-        )
-        self.bound_endpoint = self._broadcast.server.bound_endpoint
-        """The endpoint with its real port, where 0 was asked for."""
-
-    @property
-    def subscriptions(self) -> int:
-        """Topic subscriptions of all connected peers, as of the last `take_subscriptions`."""
-        return self._broadcast.subscriptions
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether subscriptions wait to be taken: ask right before sleeping."""
-        return self._broadcast.server.is_waiting
-
-    def fileno(self) -> int:
-        """Descriptor that ends a sleep."""
-        return self._broadcast.server.fileno()
+        super().__init__(endpoint, role=Role.VERDICT, keys=keys, setting="delivery.verdict_endpoint", sndhwm=_SNDHWM)
 
     def welcome(self, message: bytes) -> None:
         """Set the JSON every newly connected peer gets: ledger_epoch, verdict_seq."""
-        self._broadcast.set_welcome(message)
+        self.set_welcome(message)
 
     def send(self, topic: str, message: bytes) -> None:
         """Hand one verdict to ZeroMQ, once; never blocks. A subscriber beyond its high-water mark loses it."""
-        self._broadcast.send((topic.encode(), message))
+        self.send_frames((topic.encode(), message))
 
     def send_state(self, topic: str, message: bytes) -> None:
         """Send a line state or heartbeat the same way: the next one makes up for a lost one."""
-        self._broadcast.send((topic.encode(), message))
-
-    def take_subscriptions(self) -> None:
-        """Read waiting subscription messages: unread ones pile up."""
-        self._broadcast.take_subscriptions()
-
-    def close(self) -> None:
-        """Close; what was handed over still goes out for half a second."""
-        self._broadcast.server.close()
+        self.send_frames((topic.encode(), message))
 
 
 class VerdictSubscriber:

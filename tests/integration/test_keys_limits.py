@@ -60,7 +60,7 @@ def is_closed(peer: socket.socket) -> bool:
 
 
 def door(lane: VerdictPublisher) -> int:
-    return lane._broadcast.server.doorkeeper.connections
+    return lane._server.doorkeeper.connections
 
 
 @pytest.mark.parametrize("said", [b"", GREETING, CURVE_GREETING], ids=["idle", "greeted", "greeted for CURVE"])
@@ -112,7 +112,7 @@ def test_places_filled_by_those_who_behave_are_kept(tmp_path: Path) -> None:
     wait_for(lambda: (lane.take_subscriptions(), lane.subscriptions)[1] == MAX_CONNECTIONS)
     for subscriber in subscribers[MAX_CONNECTIONS:]:
         subscriber.connect(lane.bound_endpoint)
-    wait_for(lambda: (lane.take_subscriptions(), lane._broadcast.server.doorkeeper.hung_up)[1] >= 10)
+    wait_for(lambda: (lane.take_subscriptions(), lane._server.doorkeeper.hung_up)[1] >= 10)
     lane.send("verdict.line1.tabs", b"{}")
     assert all(subscriber.poll(5000) for subscriber in subscribers[:MAX_CONNECTIONS])
     context.destroy(linger=0)
@@ -130,7 +130,7 @@ def test_a_peer_with_too_many_subscriptions_is_hung_up_on(tmp_path: Path, endpoi
         VerdictSubscriber(lane.bound_endpoint) as good,
         VerdictSubscriber(lane.bound_endpoint, tuple(f"t{n}" for n in range(MAX_TOPICS + 1))) as greedy,
     ):
-        wait_for(lambda: (lane.take_subscriptions(), lane._broadcast.server.doorkeeper.hung_up)[1] > 0)
+        wait_for(lambda: (lane.take_subscriptions(), lane._server.doorkeeper.hung_up)[1] > 0)
         wait_for(lambda: (lane.take_subscriptions(), lane.subscriptions)[1] >= len(VERDICT_TOPICS))
         lane.send("verdict.line1.tabs", b"{}")
         assert good.receive(PATIENCE_S) is not None
@@ -144,7 +144,7 @@ def test_an_upstream_message_that_is_no_subscription_ends_its_connection(tmp_pat
         peer.linger = 0
         peer.connect(lane.bound_endpoint)
         peer.send(b"hello")
-        wait_for(lambda: (lane.take_subscriptions(), lane._broadcast.server.doorkeeper.hung_up)[1] > 0)
+        wait_for(lambda: (lane.take_subscriptions(), lane._server.doorkeeper.hung_up)[1] > 0)
     assert lane.subscriptions == 0
     lane.close()
 
