@@ -58,6 +58,15 @@ class Inspection:
         """When a verdict must be given to ZeroMQ, findings or not."""
         return self.deadline_ns - self.plan.speak_before_ns
 
+    def latest_send_ns(self, verdict: VerdictWord) -> int:
+        """From when on silence is safer: an OK must not come late, and what comes late helps nobody.
+
+        A reject may use half the margin; the other half is for its way to the receiver.
+        """
+        if verdict is VerdictWord.OK:
+            return self.speak_at_ns
+        return self.deadline_ns - self.plan.speak_before_ns // 2
+
     @property
     def complete_at_ns(self) -> int:
         """When views that haven't been exposed by then are missing for good."""

@@ -196,7 +196,8 @@ class Ledger:
         elif verdict is VerdictWord.OK and now_ns >= inspection.speak_at_ns:
             # Within the margin an OK might reach the controller after the deadline; a reject may come late, an OK not.
             verdict, reason = VerdictWord.UNKNOWN, Reason.LATE
-        ending = Ending(self._verdict_seqs.take(), verdict, reason, is_sent=now_ns < inspection.deadline_ns)
+        is_sent = now_ns < inspection.latest_send_ns(verdict)
+        ending = Ending(self._verdict_seqs.take(), verdict, reason, is_sent=is_sent)
         inspection.ending = ending
         for camera, trigger, number in inspection.triggers():
             del self._open[camera, trigger.trigger_id]

@@ -66,8 +66,7 @@ class Speaker:
             recipe=inspection.plan.reference,
         )
         message = verdict_message(outcome)
-        latest_ns = inspection.speak_at_ns if verdict.verdict is VerdictWord.OK else inspection.deadline_ns
-        was_sent = verdict.is_sent and self._send(outcome, message, latest_ns)
+        was_sent = verdict.is_sent and self._send(outcome, message, inspection.latest_send_ns(verdict.verdict))
         if not was_sent:
             self.meters[inspection.views[0].camera].unsent += 1
         self.verdicts[verdict.verdict] += 1

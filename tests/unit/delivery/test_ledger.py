@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -106,7 +107,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 key = (view.camera, view.trigger.trigger_id)
                 if verdict.is_sent:
                     assert key not in self.sent, "two messages for one inspection"
-                    assert self.now_ns < inspection.deadline_ns, "sent after its deadline"
+                    assert self.now_ns < inspection.deadline_ns - MARGIN_NS // 2, "sent too late to arrive in time"
                     self.sent[key] = (verdict.verdict, self.now_ns)
                 if verdict.verdict is VerdictWord.OK:
                     assert view.finding is not None, "OK without a finding"
@@ -148,5 +149,22 @@ def test_an_ok_that_comes_within_the_margin_is_no_ok_any_more(tmp_path: Path) ->
     [inspection] = ledger.due(exposed_ns)
     verdict = ledger.decide(inspection, Reason.LATE, exposed_ns + DEADLINE_NS - MARGIN_NS)
     assert (verdict.verdict, verdict.reason, verdict.is_sent) == (VerdictWord.UNKNOWN, Reason.LATE, True)
+    ledger.close()
+    pen.close()
+
+
+@pytest.mark.parametrize(("before_deadline_ns", "is_sent"), [(MARGIN_NS // 2 + 1, True), (MARGIN_NS // 2, False)])
+def test_a_reject_is_sent_in_the_first_half_of_the_margin_only(
+    tmp_path: Path, before_deadline_ns: int, is_sent: bool
+) -> None:
+    pen = AnnouncedWriter(tmp_path, tmp_path / "state", "left")
+    exposed_ns = 1_000_000_000
+    pen.announce(Trigger(trigger_id=pen.next_trigger_id, exposed_ns=exposed_ns))
+    ledger = Ledger(tmp_path, tmp_path / "state", CAMERAS, OneTriggerOnePart())
+    ledger.take_announced()
+    now_ns = exposed_ns + DEADLINE_NS - before_deadline_ns
+    [inspection] = ledger.due(now_ns)
+    verdict = ledger.decide(inspection, Reason.LATE, now_ns)
+    assert (verdict.verdict, verdict.is_sent) == (VerdictWord.UNKNOWN, is_sent)
     ledger.close()
     pen.close()
