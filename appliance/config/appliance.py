@@ -1,5 +1,6 @@
 """The whole appliance's configuration, and how it is read."""
 
+import os
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,8 @@ from appliance.config.processes import DeliveryConfig, HealthConfig, InspectorCo
 from appliance.config.surroundings import default_directory
 from appliance.config.toml import read_toml, validate
 from appliance.errors import ConfigError
+
+_SOCKET_PATH_BYTES = 107
 
 
 class ApplianceConfig(ConfinedModel):
@@ -84,4 +87,17 @@ def load(path: Path) -> ApplianceConfig:
                 )
         return changes
 
-    return config.model_copy(update=absolute(config))
+    config = config.model_copy(update=absolute(config))
+    _check_socket_paths(config, path)
+    return config
+
+
+def _check_socket_paths(config: ApplianceConfig, path: Path) -> None:
+    """Refuse a runtime directory whose sockets the kernel would refuse: a name may have 107 bytes (unix(7))."""
+    longest = max(len(camera.name) for camera in config.cameras) + len("/ring..sock")
+    length = len(os.fsencode(config.runtime_dir)) + max(longest, len("/publisher.sock"))
+    if length > _SOCKET_PATH_BYTES:
+        raise ConfigError(
+            f"{path}: runtime_dir {config.runtime_dir}: the paths of its sockets have {length} bytes, at most "
+            f"{_SOCKET_PATH_BYTES} are possible; choose a shorter one"
+        )

@@ -73,12 +73,12 @@ class Imaging:
         if record["kind"] != "inspection":
             self._ready.append(item)
             return
-        plans = plan_images(record)
         if not wants_images(record, self._rate_of(record)):
-            for plan in plans:
-                self._shelf.drop(plan.camera, plan.trigger_id, now_ns)
+            for view in record["views"]:
+                self._shelf.drop(view["camera"], view["trigger_id"], now_ns)
             self._ready.append(item)
             return
+        plans = plan_images(record)
         waiting = _Waiting(item, len(plans), [])
         for plan in plans:
             self._waiting[plan.stem] = waiting

@@ -7,7 +7,7 @@ from appliance.config import load
 from appliance.testing.whole_appliance import REPOSITORY
 
 
-def test_bench_delivery_measures_and_cleans_up(tmp_path: Path) -> None:
+def test_delivery_is_measured_and_nothing_left(tmp_path: Path) -> None:
     config = load(REPOSITORY / "examples/demo.toml").model_copy(update={"runtime_dir": tmp_path / "run"})
     figures = bench_delivery(config, state_dir=tmp_path, rounds=1, seconds=0.5, settle_s=0.3)
     assert figures["durable_results_per_s"] > 100

@@ -49,6 +49,12 @@ MISTAKES = [
     Wrong("unknown kind", '"genicam"', '"webcam"', "cameras.0.source: .*'genicam', 'folder'"),
     Wrong("two producers", "serial", 'producer = "x.cti"\nserial', "give either producer"),
     Wrong("not TOML", "line =", "line", "not valid TOML"),
+    Wrong(
+        "long runtime_dir",
+        "[[cameras]]",
+        f'runtime_dir = "/{"x" * 95}"\n[[cameras]]',
+        "111 bytes, at most 107 are possible",
+    ),
     Wrong("no camera", GOOD[GOOD.index("[[cameras]]") :], "cameras = []", "cameras: .*at least 1 item"),
 ]
 

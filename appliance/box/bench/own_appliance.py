@@ -53,8 +53,8 @@ def own_appliance(config: ApplianceConfig, recipe: Recipe, state_dir: Path) -> I
         state_dir: Its nearest existing parent gets a temporary folder.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="appliance-bench-", dir=nearest_directory(state_dir)) as state,
-        tempfile.TemporaryDirectory(prefix="appliance-bench-", dir=nearest_directory(config.runtime_dir)) as runtime,
+        tempfile.TemporaryDirectory(prefix="bench-", dir=nearest_directory(state_dir)) as state,
+        tempfile.TemporaryDirectory(prefix="bench-", dir=nearest_directory(config.runtime_dir)) as runtime,
     ):
         folder = Path(runtime)
         delivery = {"verdict_endpoint": f"ipc://{folder}/verdicts", "control_endpoint": f"ipc://{folder}/control"}
