@@ -202,7 +202,7 @@ def _journal_head(config: ApplianceConfig) -> int:
 
 def _since(before: TallyCounts, after: TallyCounts) -> TallyCounts:
     """Subtract what earlier runs settled, unless the files were made anew; what they left open was decided by us."""
-    if before.triggers > after.triggers:
+    if before.file_id != after.file_id:
         return after
     reasons = Counter(after.unknown_by_reason) - Counter(before.unknown_by_reason)
     return TallyCounts(

@@ -12,6 +12,7 @@ class TallyCounts:
     """Triggers of one camera since its tally files were made.
 
     Attributes:
+        file_id: Ledger epoch and first id of the file: another one after a reboot, or with another state directory.
         open: Announced and not decided, each one looked up.
         oldest_open_exposed_ns: Exposure of the oldest open trigger, CLOCK_MONOTONIC; None when none is open.
         unannounced: Decided without having been announced: always 0 unless the ledger is broken.
@@ -25,6 +26,7 @@ class TallyCounts:
     unannounced: int = 0
     unknown_by_reason: dict[str, int] = field(default_factory=dict)
     oldest_open_exposed_ns: int | None = None
+    file_id: tuple[str, int] | None = None
 
     @property
     def invariant_holds(self) -> bool:
@@ -68,6 +70,7 @@ def _count(first_id: int, totals: Totals, decided: DecidedReader, announced: Ann
         unannounced=_unannounced_after(head, decided, announced),
         unknown_by_reason={str(reason.word): n for reason, n in sorted(totals.by_reason.items())},
         oldest_open_exposed_ns=min(exposed_when_open, default=None),
+        file_id=(announced.epoch or "", first_id),
     )
 
 

@@ -8,6 +8,7 @@ is found in the tally files instead.
     spool/00000000000000000008      the writer is here; every writer begins a segment of its own
 """
 
+import fcntl
 import os
 import struct
 import zlib
@@ -68,7 +69,7 @@ class SpoolWriter:
         return True
 
     def close(self) -> None:
-        """Close the segment; it stays for the recorder."""
+        """Close the segment; it stays for the recorder, which may delete it from now on."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -85,11 +86,12 @@ class SpoolWriter:
         return True
 
     def _roll(self) -> None:
-        path = self._directory / f"{self._number + 1:020d}"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        number, fd = self._number, None
+        while fd is None:
+            number += 1
+            fd = _claim_new(self._directory / f"{number:020d}")
         self.close()
-        self._fd, self._size = fd, 0
-        self._number += 1
+        self._fd, self._size, self._number = fd, 0, number
         self._closed_bytes = self._count_closed()
 
     def _count_closed(self) -> int:
@@ -142,10 +144,24 @@ class SpoolReader:
         return sum(_segments(self._directory).values())
 
     def close(self) -> None:
-        """Close the segment that is being read."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Close; where nobody writes any more, the last segment goes too if all of it is done."""
+        if self._fd < 0:
+            return
+        is_at_end = os.fstat(self._fd).st_size == self._offset
+        if is_at_end and self._undone[self._number] == 0 and self._is_abandoned():
+            (self._directory / f"{self._number:020d}").unlink(missing_ok=True)
+        self._leave_segment()
+
+    def _is_abandoned(self) -> bool:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return os.fstat(self._fd).st_size == self._offset  # it may have grown before its writer went
+
+    def _leave_segment(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
 
     def _next_body(self) -> bytes | None:
         if self._fd < 0:
@@ -175,7 +191,7 @@ class SpoolReader:
                 self._offset = before
                 return True
             self.torn += end > self._offset
-            self.close()
+            self._leave_segment()
         left, self._number, self._offset = self._number, later[0], 0
         self._delete_if_done(left)
         self._fd = os.open(self._directory / f"{self._number:020d}", os.O_RDONLY | os.O_CLOEXEC)
@@ -185,6 +201,19 @@ class SpoolReader:
         if segment and segment != self._number and self._undone[segment] == 0:
             del self._undone[segment]
             (self._directory / f"{segment:020d}").unlink(missing_ok=True)
+
+
+def _claim_new(path: Path) -> int | None:
+    """Make a segment and lock it, so that a recorder that stops sees a writer; None when one got in between."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists():
+            return fd
+    except BlockingIOError:
+        pass
+    os.close(fd)
+    return None
 
 
 def _segments(directory: Path) -> dict[int, int]:

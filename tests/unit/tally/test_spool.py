@@ -75,6 +75,35 @@ def test_a_segment_is_deleted_when_all_its_entries_are_done_and_the_writer_has_m
     reader.close()
 
 
+def test_a_reader_that_stops_after_its_writer_leaves_nothing_that_is_done(tmp_path: Path) -> None:
+    writer, reader = SpoolWriter(tmp_path, 1 << 20), SpoolReader(tmp_path)
+    writer.append(b"a")
+    for entry in reader.read(10):
+        reader.done(entry)
+    writer.close()
+    reader.close()
+    assert segments(tmp_path) == []
+    writer, reader = SpoolWriter(tmp_path, 1 << 20), SpoolReader(tmp_path)
+    writer.append(b"b")
+    assert bodies(reader) == [b"b"]
+    writer.close()
+    reader.close()
+    assert len(segments(tmp_path)) == 1, "it is not done"
+
+
+def test_a_reader_that_stops_takes_nothing_from_a_living_writer(tmp_path: Path) -> None:
+    writer, reader = SpoolWriter(tmp_path, 1 << 20), SpoolReader(tmp_path)
+    writer.append(b"a")
+    for entry in reader.read(10):
+        reader.done(entry)
+    reader.close()
+    writer.append(b"b")
+    reader = SpoolReader(tmp_path)
+    assert bodies(reader) == [b"a", b"b"]
+    writer.close()
+    reader.close()
+
+
 def test_what_is_not_done_is_read_again_by_a_new_reader(tmp_path: Path) -> None:
     writer, reader = SpoolWriter(tmp_path, 1 << 20), SpoolReader(tmp_path)
     writer.append(b"a")
