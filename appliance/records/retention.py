@@ -58,6 +58,7 @@ class Retention:
     ) -> None:
         self._config, self._journal = config, journal
         self._space = DiskSpace(config.state_dir, config.recorder, free_of=free_of)
+        self._space.look()  # before the first row: a full disk's last room is the ballast's
         self._images = config.state_dir / "images"
         self._freed = {"ok_images": 0, "reject_images": 0, "partitions": 0, "unacknowledged_rows": 0}
         self._alarm: str | None = None

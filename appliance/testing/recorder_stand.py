@@ -135,7 +135,9 @@ class RecorderStand:
 
     def status(self) -> dict[str, Any]:
         """What the recorder last said of itself."""
-        content: dict[str, Any] = json.loads((self.config.runtime_dir / "status.record.json").read_text())
+        path = self.config.runtime_dir / "status.record.json"
+        self.wait_for(path.exists)
+        content: dict[str, Any] = json.loads(path.read_text())
         return content
 
     # -- triggers
