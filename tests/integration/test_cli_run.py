@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,18 @@ def running(config: Path) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
+@pytest.fixture
+def drained(running: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]:
+    """A run whose verdicts nobody looks at: unread ones would fill the pipe and stop it."""
+    assert running.stdout is not None
+    reader = threading.Thread(target=running.stdout.read)
+    reader.start()
+    yield running
+    if running.poll() is None:
+        running.kill()
+    reader.join()
+
+
 def test_json_run_prints_one_verdict_a_line_and_nothing_else(config: Path) -> None:
     said = run("run", "--config", str(config), "--frames", "5", "--json")
     verdicts = [json.loads(line) for line in said.stdout.splitlines()]
@@ -102,7 +115,7 @@ def test_sigterm_ends_a_run_in_five_seconds_and_leaves_no_socket_and_no_process(
     assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
-def test_status_and_watch_follow_a_run(running: "subprocess.Popen[str]", config: Path) -> None:
+def test_status_and_watch_follow_a_run(drained: "subprocess.Popen[str]", config: Path) -> None:
     deadline = time.monotonic() + 10
     while (document := json.loads(run("status", "--config", str(config), "--json").stdout))["cameras"]["cam0"][
         "copies_per_frame"
@@ -119,7 +132,7 @@ def test_status_and_watch_follow_a_run(running: "subprocess.Popen[str]", config:
         assert watcher.stdout is not None
         assert watcher.stderr is not None
         assert json.loads(watcher.stdout.readline())["line"] == "demo"
-        running.send_signal(signal.SIGTERM)
+        drained.send_signal(signal.SIGTERM)
         said = ""
         while "publisher is silent" not in said:
             said = watcher.stderr.readline()

@@ -1,6 +1,7 @@
 """Judges the stored pictures: each one that a record names is there, whole, and shows the record's part."""
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from appliance.testing.faults.evidence import Evidence, Judgement
 KEPT = "a picture that a record names is there and whole"
 NO_ORPHAN = "no picture is left that no record names"
 RIGHT_PART = "a picture shows the part it is recorded for"
+_ON_ITS_WAY_S = 5.0  # a picture is stored before its row, and rows overtake each other
 _NO_IMAGE: dict[str, list[Any]] = {"views": []}
 
 
@@ -52,8 +54,10 @@ def judge_orphans(evidence: Evidence, folder: Path, judgement: Judgement) -> Non
     named = {folder / view["path"] for row in inspections for view in (row["image"] or _NO_IMAGE)["views"]}
     named |= {path.with_suffix(".thumb.jpg") for path in named}
     last = max((row["inspection_id"] for row in inspections), default=0)
+    settled = time.time() - _ON_ITS_WAY_S
     for path in folder.rglob("*"):
-        if path.is_file() and path not in named and _inspection_id(path) <= last:
+        is_settled = path.is_file() and path.stat().st_mtime < settled
+        if is_settled and path not in named and _inspection_id(path) <= last:
             judgement.breach(NO_ORPHAN, str(path.relative_to(folder)))
 
 
