@@ -30,8 +30,7 @@ from appliance.ring import FrameRing, RingLayout
 from appliance.stage import Stage
 from appliance.tally import AnnouncedWriter, DecidedWriter, Decision, IdBlock, SpoolWriter, ledger_epoch
 from appliance.testing.marked_frames import mark
-from appliance.wire.replay import Rows
-from appliance.wire.replay_client import ReplayClient
+from appliance.testing.replayed import replayed_rows
 from appliance.wire.result_lane import Heartbeat, Result, ResultSubscriber
 
 PATIENCE_S = 15.0
@@ -242,16 +241,7 @@ class RecorderStand:
 
     def journalled(self) -> list[dict[str, Any]]:
         """Fetch every row by replay."""
-        rows: list[dict[str, Any]] = []
-        with ReplayClient(self.config.recorder.replay_endpoint) as client:
-            head = client.head()
-            first = max(head.oldest_seq, 1)
-            while first <= head.head_seq:
-                answer = client.get(head.epoch, first, head.head_seq)
-                assert isinstance(answer, Rows), answer
-                rows += [json.loads(body) for _, body in answer.rows]
-                first = answer.rows[-1][0] + 1
-        return rows
+        return replayed_rows(self.config.recorder.replay_endpoint)
 
     # -- around it
 

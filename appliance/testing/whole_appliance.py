@@ -16,8 +16,7 @@ from appliance.capture.simcam.control import SimcamControl
 from appliance.capture.simulator import simulator_dir, state_path
 from appliance.config import load
 from appliance.tally import TallyCounts, count
-from appliance.wire.replay import Rows
-from appliance.wire.replay_client import ReplayClient
+from appliance.testing.replayed import replayed_rows
 from appliance.wire.result_lane import Result, ResultSubscriber
 from appliance.wire.verdict_lane import VerdictSubscriber
 
@@ -161,15 +160,7 @@ class WholeAppliance:
 
     def journalled(self) -> list[dict[str, Any]]:
         """Fetch every row that closes an inspection, by replay."""
-        rows: list[dict[str, Any]] = []
-        with ReplayClient(self.config.recorder.replay_endpoint) as client:
-            head = client.head()
-            first = max(head.oldest_seq, 1)
-            while first <= head.head_seq:
-                answer = client.get(head.epoch, first, head.head_seq)
-                assert isinstance(answer, Rows), answer
-                rows += [json.loads(body) for _, body in answer.rows]
-                first = answer.rows[-1][0] + 1
+        rows = replayed_rows(self.config.recorder.replay_endpoint)
         return [row for row in rows if row["kind"] == "inspection"]
 
     def journalled_triggers(self) -> list[int]:

@@ -65,7 +65,7 @@ def test_what_is_spooled_last_is_journalled_before_a_stop(stand: RecorderStand) 
 
 
 def test_consumers_ask_again_acknowledge_and_their_lag_is_told(steady: RecorderStand) -> None:
-    last = steady.result(steady.decide())["seq"]
+    last = [steady.result(steady.decide())["seq"] for _ in range(3)][-1]  # alone, too, there are three rows
     epoch = steady.heartbeats[-1].epoch
     with ReplayClient(steady.config.recorder.replay_endpoint) as client:
         rows = client.get(epoch, last - 2, last)
