@@ -5,16 +5,11 @@ REQ and DEALER clients both work (a DEALER may put an empty frame before its obj
 
 import json
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-import zmq
-
-from appliance.errors import PeerSilent
 from appliance.wire.client_keys import ClientKeys, Role
 from appliance.wire.keys import KeyStore
-from appliance.wire.requests import Peer, RequestLane
-from appliance.wire.sockets import ClientSocket
+from appliance.wire.requests import Peer, RequestClient, RequestLane
 
 MAX_MESSAGE_BYTES = 64 * 1024
 _SNDHWM = 64
@@ -59,13 +54,11 @@ class ControlServer(RequestLane):
         return self.send_frames(peer, [json.dumps(answer, separators=(",", ":")).encode()])
 
 
-class ControlClient:
-    """Asks the publisher. One thread, one question at a time."""
+class ControlClient(RequestClient):
+    """Asks the publisher."""
 
     def __init__(self, endpoint: str, keys: ClientKeys | None = None) -> None:
-        self._endpoint = endpoint
-        self._keys = keys
-        self._client = self._connect()
+        super().__init__(endpoint, keys, max_frame_bytes=MAX_MESSAGE_BYTES)
 
     def ask(self, request: dict[str, Any], timeout_s: float = 2.0) -> dict[str, Any]:
         """Send a request and wait for its answer.
@@ -73,30 +66,11 @@ class ControlClient:
         Raises:
             PeerSilent: No answer in time; the request may have been carried out or not.
         """
-        is_queued = self._client.send(json.dumps(request, separators=(",", ":")).encode())
-        frames = self._client.receive(timeout_s) if is_queued else None
-        answer = _decode(frames[-1]) if frames else None
-        if isinstance(answer, dict):
-            return answer
-        silence = self._client.silence(timeout_s)
-        self._client.close()
-        self._client = self._connect()  # an answer that comes later must not be taken for the next question's
-        raise PeerSilent(silence)
-
-    def close(self) -> None:
-        """Hang up."""
-        self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _connect(self) -> ClientSocket:
-        return ClientSocket(zmq.DEALER, self._endpoint, keys=self._keys, max_frame_bytes=MAX_MESSAGE_BYTES)
+        frames = self.exchange([json.dumps(request, separators=(",", ":")).encode()], timeout_s)
+        answer = _decode(frames[-1])
+        if not isinstance(answer, dict):
+            self.give_up(timeout_s)
+        return answer
 
 
 def _decode(message: bytes) -> dict[str, Any] | str:

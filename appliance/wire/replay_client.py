@@ -1,29 +1,23 @@
 """The client's end of replay: asks for journalled rows, acknowledges them."""
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
-import zmq
-
-from appliance.errors import PeerSilent, PublishError
+from appliance.errors import PublishError
 from appliance.wire.client_keys import ClientKeys
 from appliance.wire.replay import Acked, Answer, BadEpoch, Gone, JournalHead, Refused, Rows
-from appliance.wire.sockets import ClientSocket
+from appliance.wire.requests import RequestClient
 
 _MAX_FRAME_BYTES = 16 * 1024 * 1024
 
 
-class ReplayClient:
-    """Asks the recorder. One thread, one question at a time.
+class ReplayClient(RequestClient):
+    """Asks the recorder.
 
     Each question raises PeerSilent when no answer comes in time, PublishError when it is refused.
     """
 
     def __init__(self, endpoint: str, keys: ClientKeys | None = None) -> None:
-        self._endpoint = endpoint
-        self._keys = keys
-        self._client = self._connect()
+        super().__init__(endpoint, keys, max_frame_bytes=_MAX_FRAME_BYTES)
 
     def get(self, epoch: str, first_seq: int, last_seq: int, timeout_s: float = 2.0) -> Rows | Gone | BadEpoch:
         """Fetch rows; fewer than asked for may come: ask on from the last one. No rows: the range is empty."""
@@ -46,29 +40,8 @@ class ReplayClient:
             return answer
         raise _unexpected(self._endpoint, "HEAD", answer)
 
-    def close(self) -> None:
-        """Hang up."""
-        self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _ask(self, request: Sequence[bytes], timeout_s: float) -> Answer:
-        frames = self._client.receive(timeout_s) if self._client.send(*request) else None
-        if frames is not None:
-            return decode_answer(frames)
-        silence = self._client.silence(timeout_s)
-        self._client.close()
-        self._client = self._connect()  # an answer that comes later must not be taken for the next question's
-        raise PeerSilent(silence)
-
-    def _connect(self) -> ClientSocket:
-        return ClientSocket(zmq.DEALER, self._endpoint, keys=self._keys, max_frame_bytes=_MAX_FRAME_BYTES)
+        return decode_answer(self.exchange(request, timeout_s))
 
 
 def decode_answer(frames: Sequence[bytes]) -> Answer:

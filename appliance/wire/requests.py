@@ -1,13 +1,19 @@
-"""The box's end of a request lane: a ROUTER that strangers may throw anything at. REQ and DEALER clients both work."""
+"""Both ends of a request lane: a ROUTER that strangers may throw anything at, and a client that asks it.
 
-from collections.abc import Iterator
+REQ and DEALER clients both work.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import TracebackType
+from typing import NoReturn, Self
 
 import zmq
 
-from appliance.wire.client_keys import Role
+from appliance.errors import PeerSilent
+from appliance.wire.client_keys import ClientKeys, Role
 from appliance.wire.keys import KeyStore
-from appliance.wire.sockets import ServerSocket
+from appliance.wire.sockets import ClientSocket, ServerSocket
 
 MAX_FRAMES = 8
 """Longer messages are thrown away: no request of ours has more."""
@@ -105,3 +111,50 @@ class RequestLane:
             else:
                 frames[-1] = frame
         return frames
+
+
+class RequestClient:
+    """Asks a request lane. One thread, one question at a time."""
+
+    def __init__(self, endpoint: str, keys: ClientKeys | None, *, max_frame_bytes: int) -> None:
+        self._endpoint = endpoint
+        self._keys = keys
+        self._max_frame_bytes = max_frame_bytes
+        self._client = self._connect()
+
+    def exchange(self, frames: Sequence[bytes], timeout_s: float) -> list[bytes]:
+        """Send a question and wait for its answer.
+
+        Raises:
+            PeerSilent: No answer in time; the request may have been carried out or not.
+        """
+        answer = self._client.receive(timeout_s) if self._client.send(*frames) else None
+        if not answer:
+            self.give_up(timeout_s)
+        return answer
+
+    def give_up(self, waited_s: float) -> NoReturn:
+        """Connect anew: an answer that comes later must not be taken for the next question's.
+
+        Raises:
+            PeerSilent: Always; says why there may be no answer.
+        """
+        silence = self._client.silence(waited_s)
+        self._client.close()
+        self._client = self._connect()
+        raise PeerSilent(silence)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _connect(self) -> ClientSocket:
+        return ClientSocket(zmq.DEALER, self._endpoint, keys=self._keys, max_frame_bytes=self._max_frame_bytes)
