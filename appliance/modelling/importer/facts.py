@@ -102,8 +102,8 @@ class GraphFacts:
         metadata: The file's metadata_props.
         operators: Operator to number of nodes, subgraphs included.
         stem: Operators between image and first layer with weights, in order: preprocessing that is already inside.
-        trial: Outputs of one run on a natural-looking picture, as the file gives them, in the order of `outputs`. Values
-            0..1; 0..255 where the input is uint8. One item of the batch, or k equal ones where the batch is fixed to k.
+        trial: Outputs of one run on a natural-looking picture, as the file gives them, in the order of `outputs`.
+            Values 0..1; 0..255 where the input is uint8. Of one picture, or of k equal ones where the batch is fixed.
         trial_255: The same with values 0..255.
         class_names: From the options, else from the metadata.
         class_count: Their number; None where no names are known.
