@@ -20,7 +20,7 @@ from appliance.config.recipe import (
     recipe_reference,
 )
 from appliance.config.surroundings import Surroundings, default_directory, surroundings
-from appliance.config.toml import explain, read_toml
+from appliance.config.toml import explain, parse_toml, read_toml
 
 __all__ = [
     "ApplianceConfig",
@@ -46,6 +46,7 @@ __all__ = [
     "explain",
     "load",
     "load_recipe",
+    "parse_toml",
     "read_toml",
     "recipe_reference",
     "surroundings",

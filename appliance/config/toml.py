@@ -18,11 +18,21 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: File missing, unreadable or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_bytes(), path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; give an existing TOML file (examples/demo.toml is one)") from None
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+
+
+def parse_toml(content: bytes, path: Path) -> dict[str, Any]:
+    """Understand a TOML file's bytes; `path` is for the error.
+
+    Raises:
+        ConfigError: Not TOML.
+    """
+    try:
+        return tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.config import EvidenceLimits
-from appliance.inspection.pixels import to_mono8
 from appliance.messages import Reason, Trigger
+from appliance.modelling.pixels import to_mono8
 from appliance.ring import Pixels
 
 ROW_STEP = 8

@@ -13,10 +13,10 @@ from appliance.errors import ModelError
 from appliance.inspection.gather import Gatherer
 from appliance.inspection.judge import Judgement, Region, judge, outside
 from appliance.inspection.recipes import LoadedRecipe
-from appliance.inspection.session import DetectorSession
 from appliance.messages import Reason, VerdictWord
 from appliance.modelling import ModelBundle, Placement, decoder_for
 from appliance.modelling.detections import Detections
+from appliance.modelling.session import ModelSession
 from appliance.ring import FrameLease
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Question:
 class Examiner:
     """A model at work. `infer` belongs to the inference thread, everything else to the loop."""
 
-    def __init__(self, bundle: ModelBundle, session: DetectorSession) -> None:
+    def __init__(self, bundle: ModelBundle, session: ModelSession) -> None:
         self._bundle = bundle
         self._session = session
         self._decoder = decoder_for(bundle, session.output_shapes)

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.errors import ModelContractMismatch
-from appliance.inspection.pixels import to_mono8
 from appliance.messages import BYTES_PER_PIXEL, FrameGeometry
 from appliance.modelling import ModelInput, Placement, fit
+from appliance.modelling.pixels import to_pixel_format
 from appliance.ring import FrameLease, contiguous
 
 
@@ -18,7 +18,8 @@ class Batch:
     """Model input for some frames.
 
     Attributes:
-        pixels: (N, 1, H, W) uint8, contiguous. Lies in the ring, or in the gatherer's buffer until its next batch.
+        pixels: (N, C, H, W) or (N, H, W, C) uint8, contiguous. Lies in the ring, or in the gatherer's buffer until
+            its next batch.
         placements: How each frame lies in the model input.
         copies: How often each frame's pixels were copied to get here: 0 or 1.
     """
@@ -34,7 +35,7 @@ class Gatherer:
     def __init__(self, model_input: ModelInput, max_batch: int) -> None:
         self._input = model_input
         self._exact = FrameGeometry(model_input.width, model_input.height, model_input.pixel_format)
-        self._buffer = np.empty((max_batch, 1, model_input.height, model_input.width), np.uint8)
+        self._buffer = np.empty((max_batch, *model_input.frame_shape), np.uint8)
         self._refusals: dict[FrameGeometry, str | None] = {}
 
     def refusal(self, geometry: FrameGeometry) -> str | None:
@@ -57,8 +58,9 @@ class Gatherer:
                 return Batch(pixels, [placement] * len(leases), copies=0)
         placements = []
         for place, lease in zip(self._buffer, leases, strict=False):
-            image, placement = fit(to_mono8(lease.pixels, lease.geometry.pixel_format), self._input)
-            place[0] = image
+            converted = to_pixel_format(lease.pixels, lease.geometry.pixel_format, self._input.pixel_format)
+            image, placement = fit(converted, self._input)
+            place[...] = image.reshape(place.shape)
             placements.append(placement)
         return Batch(self._buffer[: len(leases)], placements, copies=1)
 
@@ -67,7 +69,7 @@ class Gatherer:
         shape = (geometry.height, geometry.width, 3) if sample_bytes == 3 else (geometry.height, geometry.width)
         black = np.zeros(shape, np.uint16 if geometry.pixel_format == "Mono16" else np.uint8)
         try:
-            fit(to_mono8(black, geometry.pixel_format), self._input)
+            fit(to_pixel_format(black, geometry.pixel_format, self._input.pixel_format), self._input)
         except ModelContractMismatch as error:
             return str(error)
         return None

@@ -28,9 +28,9 @@ from appliance.inspection.examiner import Examiner, Inference, Question
 from appliance.inspection.inference_thread import DEPTH, InferenceThread
 from appliance.inspection.judge import Judgement
 from appliance.inspection.recipes import RecipeSet
-from appliance.inspection.session import DetectorSession
 from appliance.messages import Finding, Reason, Trigger, VerdictWord
 from appliance.modelling import load_bundle
+from appliance.modelling.session import ModelSession
 from appliance.ring import CameraFeed, FrameLease, ReaderRole
 from appliance.stage import Stage
 from appliance.wire.publisher_link import PublisherLink, decode_recipes
@@ -86,7 +86,7 @@ class Inspector:
         """Load recipe and model; nothing is connected yet."""
         bundle = load_bundle(config.models_dir / load_recipe(config.recipe).model)
         recipes = RecipeSet(config, bundle)
-        session = DetectorSession(
+        session = ModelSession(
             bundle,
             provider=config.inspector.execution_provider,
             threads=config.inspector.intra_op_num_threads,

@@ -19,9 +19,7 @@ import cv2
 import numpy as np
 
 from appliance.errors import ModelError
-from appliance.inspection.session import DetectorSession
 from appliance.learning.augment import orient
-from appliance.learning.bundle_writer import write_bundle
 from appliance.learning.deeppcb import CLASS_NAMES, LICENCE, SIZE_PX, SOURCE, SPLIT, Part
 from appliance.learning.evaluate import NMS_IOU, Run, choose_score, count, detect
 from appliance.learning.exporter import INPUT_NAME, OPSET, OUTPUT_NAME, export, output_shape
@@ -30,6 +28,8 @@ from appliance.learning.precision import average_precision
 from appliance.learning.trainer import Plan, Progress, torch_run
 from appliance.modelling import Detections, ModelBundle
 from appliance.modelling.bundle import GOLDEN_FILE, MODEL_FILE
+from appliance.modelling.bundle_writer import write_bundle
+from appliance.modelling.session import ModelSession
 
 SCORE_METHOD = "on the validation parts in their eight orientations: least sum of escape rate and false-reject rate"
 PARITY_PX = 0.05
@@ -74,7 +74,7 @@ def release(
 
 def session_run(bundle: ModelBundle) -> Run:
     """Open the bundle as the appliance does, on the CPU."""
-    session = DetectorSession(bundle, provider="CPUExecutionProvider", threads=1, max_batch=8)
+    session = ModelSession(bundle, provider="CPUExecutionProvider", threads=1, max_batch=8)
     return lambda images: session.run(np.ascontiguousarray(images))[0]
 
 
@@ -150,7 +150,7 @@ def _write_golden(folder: Path, parts: Sequence[Part], found: Sequence[Detection
 
 def _contract(name: str, model: TrainedModel) -> dict[str, Any]:
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": name,
         "task": "detect",
         "family": "yolov8",

@@ -2,13 +2,14 @@
 
 from appliance.modelling.bundle import GoldenCase, GoldenDetection, ModelBundle, ModelInput, load_bundle
 from appliance.modelling.detections import Detections
-from appliance.modelling.families import FAMILIES, Decoder, OutputShapes, decoder_for
+from appliance.modelling.families import FAMILIES, Decoder, Family, OutputShapes, decoder_for
 from appliance.modelling.placement import Placement, fit
 
 __all__ = [
     "FAMILIES",
     "Decoder",
     "Detections",
+    "Family",
     "GoldenCase",
     "GoldenDetection",
     "ModelBundle",

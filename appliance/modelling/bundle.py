@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from appliance.config import ConfinedModel, explain, read_toml
+from appliance.config import ConfinedModel, explain, parse_toml
 from appliance.errors import ConfigError, ModelError
 
 MODEL_FILE = "model.onnx"
@@ -39,13 +39,29 @@ class ModelInput(ConfinedModel):
     """What the model reads: one named tensor, and how a frame is brought to its size."""
 
     name: str = Field(min_length=1)
-    layout: Literal["NCHW"]
+    layout: Literal["NCHW", "NHWC"]
     dtype: Literal["uint8"]
-    pixel_format: Literal["Mono8"]
+    pixel_format: Literal["Mono8", "RGB8", "BGR8"]
     height: int = Field(ge=1, le=16384, description="px")
     width: int = Field(ge=1, le=16384, description="px")
-    fit: Literal["letterbox", "exact"]
+    batch: int = Field(default=0, ge=0, le=1024, description="frames of every run; 0: any number")
+    fit: Literal["letterbox", "letterbox_top_left", "stretch", "exact"]
+    resize: Literal["linear", "area", "antialiased"] = "linear"
     pad_value: int = Field(default=114, ge=0, le=255, description="grey value beside a letterboxed frame")
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """Shape of one frame in the tensor, without the batch axis."""
+        channels = 1 if self.pixel_format == "Mono8" else 3
+        if self.layout == "NCHW":
+            return channels, self.height, self.width
+        return self.height, self.width, channels
+
+    @model_validator(mode="after")
+    def _colours_as_cameras_send_them(self) -> Self:
+        if self.pixel_format != "Mono8" and self.layout != "NHWC":
+            raise ValueError(f"{self.pixel_format} frames are interleaved: layout must be NHWC, got {self.layout}")
+        return self
 
 
 class ModelOutput(ConfinedModel):
@@ -76,8 +92,19 @@ class Thresholds(ConfinedModel):
     score_method: str = Field(description="how `score` was chosen, and on which data")
 
 
+class Source(ConfinedModel):
+    """The file that an imported or quantised network was made from."""
+
+    file: str
+    sha256: Sha256
+    bytes: Amount
+    producer: str
+    preprocessing: str = Field(description="what was folded into the graph, in words")
+    made_by: str = Field(description="the command")
+
+
 class Training(ConfinedModel):
-    """Where the model comes from."""
+    """How the model was trained."""
 
     data: str
     licence: str
@@ -127,20 +154,24 @@ class ModelBundle(ConfinedModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
-    task: Literal["detect"]
+    task: Literal["detect", "anomaly"]
     family: str
     created_at: AwareDatetime
-    opset: int = Field(ge=17)
+    opset: int = Field(ge=7)
     input: ModelInput
     outputs: tuple[ModelOutput, ...] = Field(min_length=1)
+    decode: dict[str, Any] = Field(default={}, description="options of the family; the family checks them")
     classes: Classes
     thresholds: Thresholds
-    training: Training
+    source: Source | None = None
+    training: Training | None = None
+    quantisation: dict[str, Any] | None = Field(default=None, description="how INT8 was reached, with its figures")
     files: dict[str, Sha256]
-    metrics: dict[str, Metrics]
+    metrics: dict[str, Metrics] = Field(default={})
     _contents: MappingProxyType[str, bytes] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
+    _contract_sha256: str = PrivateAttr(default="")
 
     @model_validator(mode="after")
     def _has_a_model(self) -> Self:
@@ -157,6 +188,11 @@ class ModelBundle(ConfinedModel):
     def sha256(self) -> str:
         """Hash of the network itself (model.onnx), as it appears in every record."""
         return self.files[MODEL_FILE]
+
+    @property
+    def contract_sha256(self) -> str:
+        """Hash of model.toml, which holds the hash of every other file: the identity of the whole bundle."""
+        return self._contract_sha256
 
     @property
     def onnx_bytes(self) -> bytes:
@@ -204,12 +240,15 @@ def load_bundle(folder: Path) -> ModelBundle:
 
 
 def _read_contract(path: Path) -> ModelBundle:
+    content = _read_regular(path.parent, path.name)
     try:
-        return ModelBundle.model_validate(_timestamps_kept(read_toml(path)))
+        bundle = ModelBundle.model_validate(_timestamps_kept(parse_toml(content, path)))
     except ConfigError as error:
         raise ModelError(f"model bundle: {error}") from error
     except ValidationError as error:
         raise ModelError(f"model bundle: {explain(error, path)}") from error
+    bundle._contract_sha256 = hashlib.sha256(content).hexdigest()
+    return bundle
 
 
 def _timestamps_kept(content: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,13 @@
-"""How a frame lies inside a model's input, and the way back for boxes."""
+"""How a frame lies inside a model's input, and the way back for boxes.
+
+letterbox           as Ultralytics trains and predicts: one scale for both axes, the frame in the middle
+letterbox_top_left  as YOLOX: one scale, the frame in the top-left corner
+stretch             each axis has its own scale
+exact               a frame of another size is refused
+
+Resizing and rounding follow the libraries that train with them, to the pixel: a model is only as good as its input
+is like the one it was trained on.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +17,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from appliance.errors import ModelContractMismatch
 
 if TYPE_CHECKING:
     from appliance.modelling.bundle import ModelInput
+
+_INTERPOLATION = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +74,16 @@ def fit(image: NDArray[np.uint8], model_input: ModelInput) -> tuple[NDArray[np.u
     A frame that has that size already is returned as it is: the same array, no copy.
 
     Args:
-        image: Pixels (H, W) uint8, Mono8. Borrowed: the result may share its memory.
+        image: Pixels uint8 in the model's pixel format: (H, W) for Mono8, (H, W, 3) for RGB8 and BGR8. Borrowed: the
+            result may share its memory.
         model_input: The bundle's input contract.
     Returns:
-        Pixels (model_input.height, model_input.width) uint8, and the frame's place in them.
+        Pixels of the model input's height and width, uint8, and the frame's place in them.
     Raises:
-        ModelContractMismatch: The frame isn't (H, W) uint8, or its size differs and the contract says `exact`.
+        ModelContractMismatch: Number of axes or dtype differ, or the size differs and the contract says `exact`.
     """
-    if image.ndim != 2 or image.dtype != np.uint8:
-        raise ModelContractMismatch(
-            f"frame for the model: expected (height, width) uint8 (Mono8), got {image.shape} {image.dtype}"
-        )
-    height_px, width_px = image.shape
+    _check(image, model_input)
+    height_px, width_px = image.shape[:2]
     if (height_px, width_px) == (model_input.height, model_input.width):
         return image, Placement(width_px, height_px)
     if model_input.fit == "exact" or 0 in image.shape:
@@ -81,26 +91,44 @@ def fit(image: NDArray[np.uint8], model_input: ModelInput) -> tuple[NDArray[np.u
             f"frame for the model: expected {model_input.width}x{model_input.height} px, "
             f"got {width_px}x{height_px}; set the camera's Width and Height, or use a model with fit = 'letterbox'"
         )
-    return _letterbox(image, model_input)
+    inner, placement = _plan(width_px, height_px, model_input)
+    resized = image if inner == (width_px, height_px) else _resized(image, inner, model_input.resize)
+    if inner == (model_input.width, model_input.height):
+        return resized, placement
+    canvas = np.full((model_input.height, model_input.width, *image.shape[2:]), model_input.pad_value, np.uint8)
+    left, top = round(placement.offset_x_px), round(placement.offset_y_px)
+    canvas[top : top + inner[1], left : left + inner[0]] = resized
+    return canvas, placement
 
 
-def _letterbox(image: NDArray[np.uint8], model_input: ModelInput) -> tuple[NDArray[np.uint8], Placement]:
-    height_px, width_px = image.shape
-    scale = min(model_input.width / width_px, model_input.height / height_px)
-    inner_width = max(1, round(width_px * scale))
-    inner_height = max(1, round(height_px * scale))
-    left, top = (model_input.width - inner_width) // 2, (model_input.height - inner_height) // 2
-    shrinks = inner_width < width_px
-    resized = cv2.resize(
-        image, (inner_width, inner_height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    canvas = np.full((model_input.height, model_input.width), model_input.pad_value, np.uint8)
-    canvas[top : top + inner_height, left : left + inner_width] = resized
-    return canvas, Placement(
-        image_width_px=width_px,
-        image_height_px=height_px,
-        scale_x=inner_width / width_px,
-        scale_y=inner_height / height_px,
-        offset_x_px=float(left),
-        offset_y_px=float(top),
-    )
+def _check(image: NDArray[np.uint8], model_input: ModelInput) -> None:
+    is_grey = model_input.pixel_format == "Mono8"
+    fits = image.ndim == 2 if is_grey else image.ndim == 3 and image.shape[2] == 3
+    if not fits or image.dtype != np.uint8:
+        shape = "(height, width)" if is_grey else "(height, width, 3)"
+        raise ModelContractMismatch(
+            f"frame for the model: expected {shape} uint8 ({model_input.pixel_format}), got {image.shape} {image.dtype}"
+        )
+
+
+def _plan(width_px: int, height_px: int, model_input: ModelInput) -> tuple[tuple[int, int], Placement]:
+    """Size of the frame inside the model input, width first, and its place there."""
+    if model_input.fit == "stretch":
+        scale_x, scale_y = model_input.width / width_px, model_input.height / height_px
+        return (model_input.width, model_input.height), Placement(width_px, height_px, scale_x, scale_y)
+    gain = min(model_input.width / width_px, model_input.height / height_px)
+    if model_input.fit == "letterbox_top_left":
+        # Source: Megvii YOLOX, yolox/data/data_augment.py, preproc
+        inner = max(1, int(width_px * gain)), max(1, int(height_px * gain))
+        return inner, Placement(width_px, height_px, gain, gain)
+    # Source: Ultralytics, LetterBox and scale_boxes: the frame is placed by its rounded size, boxes go back by the gain
+    inner = max(1, round(width_px * gain)), max(1, round(height_px * gain))
+    left = max(0, round((model_input.width - inner[0]) / 2 - 0.1))
+    top = max(0, round((model_input.height - inner[1]) / 2 - 0.1))
+    return inner, Placement(width_px, height_px, gain, gain, float(left), float(top))
+
+
+def _resized(image: NDArray[np.uint8], size: tuple[int, int], how: str) -> NDArray[np.uint8]:
+    if how == "antialiased":  # what torchvision and Hugging Face do to a PIL image; OpenCV has no equal
+        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=_INTERPOLATION[how]), np.uint8)

@@ -18,7 +18,7 @@ CELL_PX = 16
 CLASS_NAMES = ("bright", "dark")
 
 _CONTRACT = """
-schema_version = 1
+schema_version = 2
 name = "{name}"
 task = "detect"
 family = "yolov8"
@@ -31,6 +31,7 @@ dtype = "uint8"
 pixel_format = "Mono8"
 height = {height}
 width = {width}
+batch = {fixed_batch}
 fit = "{fit}"
 [[outputs]]
 name = "candidates"
@@ -79,6 +80,7 @@ def write_tiny_bundle(
         height=height,
         fit=fit,
         batch=fixed_batch or '"N"',
+        fixed_batch=fixed_batch or 0,
         cells=cells,
         sha256=sha256,
     )

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import ModelContractMismatch
-from appliance.inspection.session import DetectorSession
 from appliance.modelling import FAMILIES, Placement, decoder_for, fit, load_bundle
 from appliance.modelling.families.yolov8 import YoloV8Decoder
+from appliance.modelling.session import ModelSession
 
 MODEL = Path(__file__).parents[2] / "models" / "deeppcb-nano"
 CLASSES = 3
@@ -26,22 +26,25 @@ def transcription(raw, place, score, nms_iou):
         if best >= score:
             cx, cy, w, h = column[:4]
             corners = [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]
-            box = [
-                (corners[0] - place.offset_x_px) / place.scale_x,
-                (corners[1] - place.offset_y_px) / place.scale_y,
-                (corners[2] - place.offset_x_px) / place.scale_x,
-                (corners[3] - place.offset_y_px) / place.scale_y,
-            ]
-            limits = [place.image_width_px, place.image_height_px] * 2
-            box = [min(max(x, 0), limit) for x, limit in zip(box, limits, strict=True)]
-            candidates.append((best, scores.index(best), box))
+            candidates.append((best, scores.index(best), corners))
     candidates.sort(key=lambda one: -one[0])
     kept = []
     for best, class_id, box in candidates:
-        empty = box[2] <= box[0] or box[3] <= box[1]
-        if not empty and all(class_id != other or iou(box, b) <= nms_iou for _, other, b in kept):
+        if all(class_id != other or iou(box, b) <= nms_iou for _, other, b in kept):
             kept.append((best, class_id, box))
-    return kept
+    rows = [(best, class_id, in_frame(box, place)) for best, class_id, box in kept]
+    return [row for row in rows if row[2][2] > row[2][0] and row[2][3] > row[2][1]]
+
+
+def in_frame(corners, place):
+    box = [
+        (corners[0] - place.offset_x_px) / place.scale_x,
+        (corners[1] - place.offset_y_px) / place.scale_y,
+        (corners[2] - place.offset_x_px) / place.scale_x,
+        (corners[3] - place.offset_y_px) / place.scale_y,
+    ]
+    limits = [place.image_width_px, place.image_height_px] * 2
+    return [min(max(x, 0), limit) for x, limit in zip(box, limits, strict=True)]
 
 
 def iou(a, b):
@@ -87,7 +90,8 @@ def test_not_a_number_never_becomes_a_detection(row, value):
 
 def test_only_the_best_are_kept_up_to_the_limit():
     raw = random_raw(5, 400)
-    one = YoloV8Decoder(CLASSES).decode([raw[None]], [Placement(99, 99)], score=0.1, nms_iou=0.99, max_detections=7)[0]
+    place = Placement(200, 200, 1.0, 1.0, -50.0, -50.0)  # no box lies wholly beside the frame
+    one = YoloV8Decoder(CLASSES).decode([raw[None]], [place], score=0.1, nms_iou=0.99, max_detections=7)[0]
     assert len(one) == 7
     assert one.scores[0] == raw[4:].max()
     assert (np.diff(one.scores) <= 0).all()
@@ -138,7 +142,7 @@ def test_shipped_model_finds_in_its_golden_parts_what_it_found_when_it_was_made(
     bundle = load_bundle(MODEL)
     cases = bundle.golden_cases()
     assert {case.verdict for case in cases} == {"OK", "NG"}
-    session = DetectorSession(bundle, provider="CPUExecutionProvider", threads=1, max_batch=len(cases))
+    session = ModelSession(bundle, provider="CPUExecutionProvider", threads=1, max_batch=len(cases))
     decoder = decoder_for(bundle, session.output_shapes)
     fitted = [fit(grey(bundle.contents[case.file]), bundle.input) for case in cases]
     outputs = session.run(np.stack([pixels[None] for pixels, _ in fitted]))

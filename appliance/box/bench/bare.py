@@ -6,8 +6,8 @@ from pathlib import Path
 
 from appliance.box.bench.frames import sample_frames
 from appliance.config import ApplianceConfig, load, load_recipe
-from appliance.inspection.session import DetectorSession
 from appliance.modelling import load_bundle
+from appliance.modelling.session import ModelSession
 
 
 def bare_frames_per_s(config: ApplianceConfig, seconds: float) -> float:
@@ -18,7 +18,7 @@ def bare_frames_per_s(config: ApplianceConfig, seconds: float) -> float:
     """
     bundle = load_bundle(config.models_dir / load_recipe(config.recipe).model)
     options = config.inspector
-    session = DetectorSession(
+    session = ModelSession(
         bundle, provider=options.execution_provider, threads=options.intra_op_num_threads, max_batch=options.max_batch
     )
     for _ in session.warm_up():

@@ -13,9 +13,9 @@ from appliance.clock import NS_PER_MS
 from appliance.config import ApplianceConfig, Recipe, load_recipe
 from appliance.inspection.evidence import EvidenceChecker
 from appliance.inspection.judge import judge, lowest_score
-from appliance.inspection.session import DetectorSession
 from appliance.messages import Trigger
 from appliance.modelling import ModelBundle, Placement, decoder_for, load_bundle
+from appliance.modelling.session import ModelSession
 
 
 def bench_inspect(config: ApplianceConfig, repetitions: int = 30) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def bench_inspect(config: ApplianceConfig, repetitions: int = 30) -> dict[str, A
     recipe = load_recipe(config.recipe)
     bundle = load_bundle(config.models_dir / recipe.model)
     options = config.inspector
-    session = DetectorSession(
+    session = ModelSession(
         bundle,
         provider=options.execution_provider,
         threads=options.intra_op_num_threads,
@@ -48,7 +48,7 @@ def bench_inspect(config: ApplianceConfig, repetitions: int = 30) -> dict[str, A
     }
 
 
-def _batches(session: DetectorSession, frames: NDArray[np.uint8], repetitions: int) -> list[dict[str, Any]]:
+def _batches(session: ModelSession, frames: NDArray[np.uint8], repetitions: int) -> list[dict[str, Any]]:
     """All sizes in turn in each repetition, so that a change of the machine's speed meets all alike."""
     took_ms: dict[int, list[float]] = {size: [] for size in range(1, session.max_batch + 1)}
     for repetition in range(repetitions):
@@ -68,7 +68,7 @@ def _batches(session: DetectorSession, frames: NDArray[np.uint8], repetitions: i
 
 
 def _around_the_model(
-    bundle: ModelBundle, recipe: Recipe, session: DetectorSession, frames: NDArray[np.uint8]
+    bundle: ModelBundle, recipe: Recipe, session: ModelSession, frames: NDArray[np.uint8]
 ) -> dict[str, float]:
     checker, decoder = EvidenceChecker(recipe.evidence), decoder_for(bundle, session.output_shapes)
     placement = Placement(bundle.input.width, bundle.input.height)

@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.errors import ModelContractMismatch
-from appliance.modelling.detections import Detections
+from appliance.modelling.detections import Detections, in_frame
+from appliance.modelling.families.family import Family, NoOptions
+from appliance.modelling.families.suppression import suppress
 from appliance.modelling.placement import Placement
 
 if TYPE_CHECKING:
     from appliance.modelling.bundle import ModelBundle
+    from appliance.modelling.importer.facts import Claim, GraphFacts
 
 MAX_CANDIDATES = 512  # before NMS: keeps the worst frame (noise everywhere) within a few milliseconds
 
@@ -93,10 +96,14 @@ class YoloV8Decoder:
         kept = kept[np.isfinite(raw[:, kept]).all(axis=0)]
         kept = kept[np.argsort(-best[kept], kind="stable")[:MAX_CANDIDATES]]
         candidates = raw[:, kept]
-        boxes = place.to_image(_corners(candidates[:4]))
+        boxes = _corners(candidates[:4])
         class_ids = candidates[4:].argmax(axis=0).astype(np.int64)
         chosen = suppress(boxes, class_ids, nms_iou)[:max_detections]
-        return Detections(boxes[chosen], best[kept[chosen]], class_ids[chosen])
+        return in_frame(boxes[chosen], best[kept[chosen]], class_ids[chosen], place)
+
+
+def _recognise(_facts: GraphFacts) -> Claim | None:
+    return None
 
 
 def _corners(centre_and_size: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -105,27 +112,4 @@ def _corners(centre_and_size: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([centre - half, centre + half]).T
 
 
-def suppress(boxes: NDArray[np.float32], class_ids: NDArray[np.int64], nms_iou: float) -> NDArray[np.int64]:
-    """Greedy non-maximum suppression within each class.
-
-    Args:
-        boxes: (K, 4) float32 xyxy, best first. Boxes without area are dropped.
-        class_ids: (K,) int64; boxes of different classes never suppress each other.
-        nms_iou: Largest overlap (intersection over union) two kept boxes of a class may have.
-    Returns:
-        Indices of the kept boxes, best first.
-    """
-    sizes = boxes[:, 2:] - boxes[:, :2]
-    areas = sizes[:, 0] * sizes[:, 1]
-    alive = (sizes[:, 0] > 0) & (sizes[:, 1] > 0)
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    overlap = np.maximum(high - low, np.float32(0)).prod(axis=2)
-    union = areas[:, None] + areas[None, :] - overlap
-    rivals = (overlap > nms_iou * union) & (class_ids[:, None] == class_ids[None, :])
-    kept = []
-    for index in range(len(boxes)):
-        if alive[index]:
-            kept.append(index)
-            alive &= ~rivals[index]
-    return np.array(kept, np.int64)
+FAMILY = Family("yolov8", "detect", NoOptions, YoloV8Decoder.for_bundle, _recognise)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from appliance.inspection.gather import Gatherer
-from appliance.inspection.pixels import to_mono8
 from appliance.messages import FrameGeometry, Trigger
 from appliance.modelling import ModelInput
+from appliance.modelling.pixels import to_mono8
 from appliance.ring import FrameLease, Generation, RingReader
 from appliance.ring.memory import RingLayout, RingMemory
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from appliance.errors import ModelError
-from appliance.learning.bundle_writer import write_bundle
 from appliance.modelling import load_bundle
+from appliance.modelling.bundle_writer import write_bundle
 
 ONNX = b"not a network: load_bundle looks at hashes only"
 
@@ -16,7 +16,7 @@ ONNX = b"not a network: load_bundle looks at hashes only"
 def contract() -> dict[str, Any]:
     figures = {"groups": ["1"], "map50": 0.9, "map50_95": 0.5, "ap50": {"burr": 0.9}, "escapes": 0, "ng_parts": 2}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": "tabs",
         "task": "detect",
         "family": "yolov8",
@@ -106,7 +106,7 @@ BROKEN = [
     Broken("unknown key", "opset = 17", "opset = 17\ncolour = 1", "unknown key 'colour'"),
     Broken("missing key", 'task = "detect"\n', "", "key 'task' is missing"),
     Broken("score above one", "score = 0.4", "score = 1.4", "thresholds.score"),
-    Broken("other schema", "schema_version = 1", "schema_version = 2", "schema_version"),
+    Broken("other schema", "schema_version = 2", "schema_version = 1", "schema_version"),
     Broken("double class", '"burr", ', '"burr", "burr", ', "class names must differ"),
     Broken("local time", "+00:00", "", "created_at"),
     Broken("not TOML", "opset = 17", "opset = ", "not valid TOML"),

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.modelling.families.yolov8 import suppress
+from appliance.modelling.families.suppression import suppress
 
 
 def kept(boxes, classes, iou=0.5):

@@ -10,7 +10,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from appliance.errors import ModelContractMismatch, ModelError
-from appliance.modelling import ModelBundle, OutputShapes
+from appliance.modelling.bundle import ModelBundle
+from appliance.modelling.families import OutputShapes
 
 _WARM_UP_RUNS = 2  # the first run of a size allocates its memory; the second shows the time it takes
 
@@ -20,7 +21,7 @@ def default_threads() -> int:
     return max(1, (os.cpu_count() or 1) - 1)
 
 
-class DetectorSession:
+class ModelSession:
     """One network, ready to run. Single-threaded: one owner, the inspector's loop.
 
     Attributes:
@@ -45,7 +46,7 @@ class DetectorSession:
         self.threads = threads or default_threads()
         self.max_batch = max_batch
         self._input = bundle.input
-        self.frame_shape = (1, bundle.input.height, bundle.input.width)
+        self.frame_shape = bundle.input.frame_shape
         self._where = f"model {bundle.name}"
         self._session = self._load(bundle.onnx_bytes)
         self.output_shapes: OutputShapes = {output.name: tuple(output.shape) for output in self._session.get_outputs()}
@@ -72,7 +73,8 @@ class DetectorSession:
         """Run the network once, reading the batch where it lies: no copy is made of it.
 
         Args:
-            batch: (N, 1, H, W) uint8, C-contiguous, 1 <= N <= max_batch; may be read-only. Borrowed until return.
+            batch: (N, C, H, W) or (N, H, W, C) uint8 as the bundle's layout says, C-contiguous, 1 <= N <= max_batch;
+                may be read-only. Borrowed until return; read where it lies, unless a fixed batch needs padding.
         Returns:
             One array per output, in the order of `output_shapes`, owned by the caller.
         Raises:
@@ -85,6 +87,8 @@ class DetectorSession:
                 f"got {batch.shape} {batch.dtype}"
             )
         try:
+            if self._input.batch:
+                return self._run_fixed(batch)
             self._bind(batch)
             return self._run_bound()
         except Exception as error:  # ONNX Runtime's errors share no base class but Exception
@@ -92,6 +96,18 @@ class DetectorSession:
         finally:
             self._binding.clear_binding_inputs()
             self._binding.clear_binding_outputs()
+
+    def _run_fixed(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Run a network of one batch size: as often as needed, the last time filled up with black frames."""
+        size, parts = self._input.batch, []
+        for first in range(0, len(batch), size):
+            part = batch[first : first + size]
+            count = len(part)
+            if count < size:
+                part = np.concatenate([part, np.zeros((size - count, *self.frame_shape), np.uint8)])
+            self._bind(part)
+            parts.append([output[:count] for output in self._run_bound()])
+        return [np.concatenate(outputs) if len(outputs) > 1 else outputs[0] for outputs in zip(*parts, strict=True)]
 
     def _bind(self, batch: NDArray[np.uint8]) -> None:
         address = batch.__array_interface__["data"][0]
@@ -136,10 +152,11 @@ class DetectorSession:
         if not fits or not _matches(inputs[0].shape[1:], self.frame_shape):
             raise ModelContractMismatch(f"{self._where}: expected one input {expected}, got {', '.join(found)}")
         batch = inputs[0].shape[0]
-        if isinstance(batch, int) and not batch == self.max_batch == 1:
+        fixed = batch if isinstance(batch, int) else 0
+        if fixed != self._input.batch:
             raise ModelContractMismatch(
-                f"{self._where}: expected a free batch dimension, got {batch}; export it with one, or set "
-                f"inspector.max_batch = 1 for a network of batch 1"
+                f"{self._where}: model.toml says batch {self._input.batch or 'free'}, "
+                f"the network has {fixed or 'free'}; correct [input] batch"
             )
 
     def _check_outputs(self, bundle: ModelBundle) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from appliance.errors import ModelContractMismatch
-from appliance.inspection.pixels import to_mono8
+from appliance.modelling.pixels import to_mono8
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
 

@@ -5,8 +5,8 @@ import onnx
 import pytest
 
 from appliance.errors import ModelContractMismatch, ModelError
-from appliance.inspection.session import DetectorSession, default_threads
 from appliance.modelling import ModelBundle
+from appliance.modelling.session import ModelSession, default_threads
 from appliance.testing.tiny_detector import write_tiny_bundle
 
 CPU = "CPUExecutionProvider"
@@ -24,7 +24,7 @@ def noise(count: int, height: int = 48, width: int = 64) -> np.ndarray:
 
 
 def test_batch_of_any_size_gives_one_row_a_frame(tmp_path: Path) -> None:
-    session = DetectorSession(write_tiny_bundle(tmp_path / "tiny"), provider=CPU, max_batch=4)
+    session = ModelSession(write_tiny_bundle(tmp_path / "tiny"), provider=CPU, max_batch=4)
     for size in (1, 3, 4, 2):
         (output,) = session.run(noise(size))
         assert output.shape == (size, 6, 12)
@@ -33,7 +33,7 @@ def test_batch_of_any_size_gives_one_row_a_frame(tmp_path: Path) -> None:
 
 
 def test_outputs_of_one_run_survive_the_next(tmp_path: Path) -> None:
-    session = DetectorSession(write_tiny_bundle(tmp_path / "tiny"), provider=CPU, max_batch=2)
+    session = ModelSession(write_tiny_bundle(tmp_path / "tiny"), provider=CPU, max_batch=2)
     (first,) = session.run(noise(2))
     kept = first.copy()
     session.run(np.zeros_like(noise(2)))
@@ -42,7 +42,7 @@ def test_outputs_of_one_run_survive_the_next(tmp_path: Path) -> None:
 
 
 def test_network_reads_the_very_memory_of_the_batch(tmp_path: Path) -> None:
-    session = DetectorSession(write_tiny_bundle(tmp_path / "tiny"), provider=CPU, max_batch=4)
+    session = ModelSession(write_tiny_bundle(tmp_path / "tiny"), provider=CPU, max_batch=4)
     memory = noise(8)
     batch = memory[2:5]
     batch.flags.writeable = False
@@ -55,7 +55,7 @@ def test_network_reads_the_very_memory_of_the_batch(tmp_path: Path) -> None:
 
 
 def test_warm_up_times_every_batch_size(tmp_path: Path) -> None:
-    session = DetectorSession(write_tiny_bundle(tmp_path / "tiny"), provider=CPU, max_batch=3)
+    session = ModelSession(write_tiny_bundle(tmp_path / "tiny"), provider=CPU, max_batch=3)
     timed = dict(session.warm_up())
     assert list(timed) == [1, 2, 3]
     assert min(timed.values()) > 0
@@ -63,20 +63,20 @@ def test_warm_up_times_every_batch_size(tmp_path: Path) -> None:
 
 def test_threads_are_fixed_and_leave_a_core_free(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "tiny")
-    assert DetectorSession(bundle, provider=CPU).threads == default_threads() >= 1
-    assert DetectorSession(bundle, provider=CPU, threads=3).threads == 3
-    options = DetectorSession(bundle, provider=CPU, threads=3)._session.get_session_options()
+    assert ModelSession(bundle, provider=CPU).threads == default_threads() >= 1
+    assert ModelSession(bundle, provider=CPU, threads=3).threads == 3
+    options = ModelSession(bundle, provider=CPU, threads=3)._session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 def test_provider_that_is_not_there_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"CUDAExecutionProvider is not in this onnxruntime .*set inspector"):
-        DetectorSession(write_tiny_bundle(tmp_path / "tiny"), provider="CUDAExecutionProvider")
+        ModelSession(write_tiny_bundle(tmp_path / "tiny"), provider="CUDAExecutionProvider")
 
 
 def test_failing_run_is_a_model_error_and_the_next_one_works(tmp_path: Path) -> None:
-    session = DetectorSession(write_tiny_bundle(tmp_path / "tiny", fails_on_white=True), provider=CPU, max_batch=2)
+    session = ModelSession(write_tiny_bundle(tmp_path / "tiny", fails_on_white=True), provider=CPU, max_batch=2)
     white = noise(2)
     white[1, 0, 0, 0] = 255
     with pytest.raises(ModelError, match="session run of 2 frames failed"):
@@ -85,7 +85,7 @@ def test_failing_run_is_a_model_error_and_the_next_one_works(tmp_path: Path) -> 
 
 
 def test_batch_of_another_shape_or_type_is_refused(tmp_path: Path) -> None:
-    session = DetectorSession(write_tiny_bundle(tmp_path / "tiny"), provider=CPU, max_batch=4)
+    session = ModelSession(write_tiny_bundle(tmp_path / "tiny"), provider=CPU, max_batch=4)
     for batch in (noise(1, width=80), noise(1).astype(np.float32), noise(4)[:, :, ::-1]):
         with pytest.raises(ModelContractMismatch, match=r"expected a contiguous uint8 batch \(N, 1, 48, 64\), got"):
             session.run(batch)
@@ -94,7 +94,7 @@ def test_batch_of_another_shape_or_type_is_refused(tmp_path: Path) -> None:
 def test_bytes_that_are_no_network_are_refused_in_one_line(tmp_path: Path) -> None:
     bundle = with_network(write_tiny_bundle(tmp_path / "tiny"), b"not an onnx file")
     with pytest.raises(ModelError, match=r"model tiny: ONNX Runtime .* refuses model.onnx") as refusal:
-        DetectorSession(bundle, provider=CPU)
+        ModelSession(bundle, provider=CPU)
     assert "\n" not in str(refusal.value)
 
 
@@ -104,7 +104,7 @@ def test_network_of_another_input_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ModelContractMismatch, match=r"expected one input 'images' tensor\(uint8\) \(N, 1, 48, 64\), got"
     ):
-        DetectorSession(bundle, provider=CPU)
+        ModelSession(bundle, provider=CPU)
 
 
 def test_network_of_other_outputs_is_refused(tmp_path: Path) -> None:
@@ -112,15 +112,19 @@ def test_network_of_other_outputs_is_refused(tmp_path: Path) -> None:
     network.graph.node[-1].output[0] = network.graph.output[0].name = "places"
     bundle = with_network(write_tiny_bundle(tmp_path / "tiny"), network.SerializeToString())
     with pytest.raises(ModelContractMismatch, match=r"expected outputs 'candidates' .* got 'places'"):
-        DetectorSession(bundle, provider=CPU)
+        ModelSession(bundle, provider=CPU)
 
 
-def test_network_of_one_fixed_batch_size_is_refused_unless_batches_are_single(tmp_path: Path) -> None:
-    bundle = write_tiny_bundle(tmp_path / "tiny", fixed_batch=1)
-    with pytest.raises(ModelContractMismatch, match=r"expected a free batch dimension, got 1.*inspector.max_batch = 1"):
-        DetectorSession(bundle, provider=CPU, max_batch=4)
+def test_network_of_another_batch_size_than_its_contract_says_is_refused(tmp_path: Path) -> None:
+    other = write_tiny_bundle(tmp_path / "other", fixed_batch=2)
+    bundle = with_network(write_tiny_bundle(tmp_path / "tiny"), other.onnx_bytes)
+    with pytest.raises(ModelContractMismatch, match=r"model.toml says batch free, the network has 2"):
+        ModelSession(bundle, provider=CPU)
 
 
-def test_network_of_batch_one_runs_frame_by_frame(tmp_path: Path) -> None:
-    bundle = write_tiny_bundle(tmp_path / "tiny", fixed_batch=1)
-    assert DetectorSession(bundle, provider=CPU, max_batch=1).run(noise(1))[0].shape == (1, 6, 12)
+@pytest.mark.parametrize("fixed_batch", [1, 2, 3])
+def test_network_of_fixed_batch_gives_the_same_rows_as_a_free_one(tmp_path: Path, fixed_batch: int) -> None:
+    free = ModelSession(write_tiny_bundle(tmp_path / "free"), provider=CPU, max_batch=4)
+    fixed = ModelSession(write_tiny_bundle(tmp_path / "fixed", fixed_batch=fixed_batch), provider=CPU, max_batch=4)
+    for size in (1, 2, 3, 4):
+        assert np.array_equal(fixed.run(noise(size))[0], free.run(noise(size))[0])

@@ -1,0 +1,80 @@
+"""Images in, detections out: a model outside the running line, for import, checks, measuring and people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.modelling.bundle import ModelBundle
+from appliance.modelling.detections import Detections
+from appliance.modelling.families import decoder_for
+from appliance.modelling.pixels import Pixels, to_pixel_format
+from appliance.modelling.placement import Placement, fit
+from appliance.modelling.session import ModelSession
+
+MAX_DETECTIONS = 100
+"""In one frame; as the inspector asks for, so that a measured model is the one that runs."""
+
+
+class Detector:
+    """A bundle at work on images of any size, by the very steps of the inspection path."""
+
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        *,
+        provider: str = "CPUExecutionProvider",
+        threads: int | None = None,
+        max_batch: int = 1,
+    ) -> None:
+        """Open the network; arguments and errors as `ModelSession`."""
+        self.bundle = bundle
+        self.session = ModelSession(bundle, provider=provider, threads=threads, max_batch=max_batch)
+        self._decoder = decoder_for(bundle, self.session.output_shapes)
+
+    def detect(
+        self,
+        images: Sequence[Pixels],
+        *,
+        pixel_format: str = "Mono8",
+        score: float | None = None,
+        nms_iou: float | None = None,
+        max_detections: int = MAX_DETECTIONS,
+    ) -> list[Detections]:
+        """Find what the model finds in each image.
+
+        Args:
+            images: (H, W) or (H, W, 3), as `to_pixel_format` takes them; sizes may differ.
+            pixel_format: PFNC name of the images: "Mono8", "Mono16", "RGB8", "BGR8" or "BayerRG8".
+            score, nms_iou: Default: the bundle's thresholds.
+        Returns:
+            One item for each image, in the same order.
+        Raises:
+            ModelContractMismatch: An image's shape or pixel format can't be brought to the model.
+            ModelError: The network failed.
+        """
+        thresholds = self.bundle.thresholds
+        found: list[Detections] = []
+        for outputs, places in self._runs(images, pixel_format):
+            found += self._decoder.decode(
+                outputs,
+                places,
+                score=thresholds.score if score is None else score,
+                nms_iou=thresholds.nms_iou if nms_iou is None else nms_iou,
+                max_detections=max_detections,
+            )
+        return found
+
+    def _runs(
+        self, images: Sequence[Pixels], pixel_format: str
+    ) -> Iterator[tuple[list[NDArray[np.float32]], list[Placement]]]:
+        model_input, size = self.bundle.input, self.session.max_batch
+        for first in range(0, len(images), size):
+            fitted = [
+                fit(to_pixel_format(image, pixel_format, model_input.pixel_format), model_input)
+                for image in images[first : first + size]
+            ]
+            batch = np.stack([image.reshape(model_input.frame_shape) for image, _ in fitted])
+            yield self.session.run(batch), [place for _, place in fitted]
