@@ -9,10 +9,10 @@ from appliance.config.camera import (
     RingConfig,
     SimulatorConfig,
 )
+from appliance.config.class_rule import ClassRule, Zone
 from appliance.config.confined import ConfinedModel, Name
 from appliance.config.processes import DeliveryConfig, HealthConfig, InspectorConfig, ModbusConfig, RecorderConfig
 from appliance.config.recipe import (
-    ClassRule,
     EvidenceLimits,
     Recipe,
     ViewRule,
@@ -42,6 +42,7 @@ __all__ = [
     "SimulatorConfig",
     "Surroundings",
     "ViewRule",
+    "Zone",
     "default_directory",
     "explain",
     "load",

@@ -6,17 +6,9 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from appliance.config.class_rule import ClassRule, Zone
 from appliance.config.confined import ConfinedModel, Name
 from appliance.config.toml import read_toml, validate
-
-
-class ClassRule(ConfinedModel):
-    """When a detection of one class counts as a defect."""
-
-    score: float = Field(gt=0, lt=1, description="detections at or above it count")
-    min_size_px: float = Field(default=0.0, ge=0, description="shorter box side must reach it")
-    min_count: int = Field(default=1, ge=1, description="so many detections make the part NG")
-    defect_code: str | None = Field(default=None, description="the MES's code for this class")
 
 
 class EvidenceLimits(ConfinedModel):
@@ -61,6 +53,8 @@ class Recipe(ConfinedModel):
     near_miss_score: float = Field(default=0.1, gt=0, lt=1, description="detections kept for people below the rules")
     evidence: EvidenceLimits
     classes: dict[str, ClassRule] = Field(min_length=1)
+    zones: dict[Name, Zone] = Field(default={}, description="areas of the frame that class rules name")
+    mm_per_px: float | None = Field(default=None, gt=0, le=1000, description="size of a pixel on the part")
     ok_image_rate: float = Field(default=0.01, ge=0, le=1, description="share of OK parts whose images are kept")
     stop_after_rejects: int = Field(
         default=0, ge=0, le=10_000, description="NG or UNKNOWN verdicts in a row that ask the line to stop; 0: never"
@@ -74,6 +68,16 @@ class Recipe(ConfinedModel):
     complete_within_ms: float | None = Field(
         default=None, gt=0, le=600_000, description="a view that is missing so long after the first is UNKNOWN"
     )
+
+    @model_validator(mode="after")
+    def _rules_have_what_they_need(self) -> Self:
+        for name, rule in self.classes.items():
+            if strange := [zone for zone in (*rule.zones, *rule.outside_zones) if zone not in self.zones]:
+                known = ", ".join(self.zones) or "none"
+                raise ValueError(f"class {name} names zone '{strange[0]}', which isn't under [zones] (there: {known})")
+            if rule.min_size_mm and self.mm_per_px is None:
+                raise ValueError(f"class {name} has min_size_mm; set mm_per_px too, measured with a scale in the image")
+        return self
 
     @model_validator(mode="after")
     def _view_names_differ(self) -> Self:

@@ -49,11 +49,11 @@ class RecordDefect(Document):
     box_px: BoxPx
     """x1, y1, x2, y2 in pixels of the delivered frame, origin top-left, x2/y2 exclusive."""
     geometry: None
-    """Reserved for outlines and lengths in millimetres."""
+    """Reserved for outlines."""
     rule_id: str
     """The recipe's rule that counts, or doesn't count, it."""
     measurements: list[Measurement]
-    """Reserved: empty so far."""
+    """Sizes in real units, where the recipe knows the size of a pixel; else empty."""
 
 
 class ViewFinding(Document):

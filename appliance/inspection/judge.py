@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from appliance.config import ClassRule, Recipe
+from appliance.config import Recipe
 from appliance.errors import ConfigError, ModelContractMismatch
-from appliance.messages import Defect, Reason, VerdictWord
+from appliance.messages import Defect, Measurement, Reason, VerdictWord
 from appliance.modelling.detections import Detections
 
 Region = tuple[int, int, int, int]
@@ -97,12 +97,12 @@ def judge(detections: Detections, class_names: Sequence[str], recipe: Recipe, re
     if not all(_is_finite(defect) for defect in found):
         return Judgement(VerdictWord.UNKNOWN, Reason.MODEL_ERROR, "the model gave a score or box that is not finite")
     in_view = [defect for defect in found if _lies_in(defect, region)]
-    fitting = Counter(defect.class_name for defect in in_view if _fits(defect, recipe.classes[defect.class_name]))
+    fitting = Counter(defect.class_name for defect in in_view if _fits(defect, recipe))
     convicted = {name for name, count in fitting.items() if count >= recipe.classes[name].min_count}
     defects: list[Defect] = []
     near_misses: list[Defect] = []
     for defect in sorted(in_view, key=lambda one: -one.score):
-        counts = defect.class_name in convicted and _fits(defect, recipe.classes[defect.class_name])
+        counts = defect.class_name in convicted and _fits(defect, recipe)
         (defects if counts else near_misses).append(defect)
     return Judgement(
         verdict=VerdictWord.NG if defects else VerdictWord.OK,
@@ -122,6 +122,7 @@ def _found(detections: Detections, class_names: Sequence[str], recipe: Recipe) -
             score=round(score, 4),
             box_px=(round(x1, 2), round(y1, 2), round(x2, 2), round(y2, 2)),
             defect_code=recipe.classes[class_names[class_id]].defect_code,
+            measurements=_measured((x1, y1, x2, y2), recipe, class_names[class_id]),
         )
         for (x1, y1, x2, y2), score, class_id in rows
     ]
@@ -137,6 +138,24 @@ def _lies_in(defect: Defect, region: Region) -> bool:
     return region[0] <= centre_x <= region[2] and region[1] <= centre_y <= region[3]
 
 
-def _fits(defect: Defect, rule: ClassRule) -> bool:
+def _fits(defect: Defect, recipe: Recipe) -> bool:
+    rule = recipe.classes[defect.class_name]
     x1, y1, x2, y2 = defect.box_px
-    return defect.score >= rule.score and min(x2 - x1, y2 - y1) >= rule.min_size_px
+    size_px = min(x2 - x1, y2 - y1)
+    if defect.score < rule.score or size_px < rule.min_size_px:
+        return False
+    if recipe.mm_per_px is not None and size_px * recipe.mm_per_px < rule.min_size_mm:
+        return False
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    if rule.zones and not any(recipe.zones[zone].holds(x, y) for zone in rule.zones):
+        return False
+    return not any(recipe.zones[zone].holds(x, y) for zone in rule.outside_zones)
+
+
+def _measured(box_px: tuple[float, float, float, float], recipe: Recipe, class_name: str) -> tuple[Measurement, ...]:
+    if recipe.mm_per_px is None:
+        return ()
+    x1, y1, x2, y2 = box_px
+    size_mm = min(x2 - x1, y2 - y1) * recipe.mm_per_px
+    limit_mm = recipe.classes[class_name].min_size_mm or None
+    return (Measurement("shorter_side", round(size_mm, 4), "mm", (None, limit_mm)),)

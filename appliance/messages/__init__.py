@@ -1,6 +1,6 @@
 """What the processes tell each other and the world: triggers, findings, verdicts, records."""
 
-from appliance.messages.finding import DEFAULT_VIEW, Defect, Finding
+from appliance.messages.finding import DEFAULT_VIEW, Defect, Finding, Measurement
 from appliance.messages.image import BYTES_PER_PIXEL, FrameGeometry
 from appliance.messages.outcome import Outcome, Part, View
 from appliance.messages.reason import ClockSource, Reason, VerdictWord
@@ -17,6 +17,7 @@ __all__ = [
     "Defect",
     "Finding",
     "FrameGeometry",
+    "Measurement",
     "Outcome",
     "Part",
     "Reason",

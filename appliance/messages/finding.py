@@ -11,6 +11,24 @@ DEFAULT_VIEW = "whole"
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """A measured quantity of a defect.
+
+    Attributes:
+        name: What was measured.
+        value: How much, in `unit`.
+        limits: Lowest and highest value that is good; None where there is no limit.
+        uncertainty: Expanded (k = 2), in `unit`; None when unknown.
+    """
+
+    name: str
+    value: float
+    unit: str
+    limits: tuple[float | None, float | None] = (None, None)
+    uncertainty: float | None = None
+
+
+@dataclass(frozen=True)
 class Defect:
     """One detection that a recipe's class rule counts.
 
@@ -19,12 +37,14 @@ class Defect:
         score: 0..1.
         box_px: x1, y1, x2, y2 in pixels of the delivered frame, origin top-left, x2/y2 exclusive.
         defect_code: The recipe's code for the class, as the MES knows it.
+        measurements: In real units, where the recipe knows the size of a pixel.
     """
 
     class_name: str
     score: float
     box_px: tuple[float, float, float, float]
     defect_code: str | None = None
+    measurements: tuple[Measurement, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,8 +81,8 @@ class Finding:
         """Encode as compact JSON."""
         # By hand: dataclasses.asdict copies deeply, which costs six times as much on the way of every frame.
         fields = vars(self) | {
-            "defects": [vars(defect) for defect in self.defects],
-            "near_misses": [vars(defect) for defect in self.near_misses],
+            "defects": [_plain(defect) for defect in self.defects],
+            "near_misses": [_plain(defect) for defect in self.near_misses],
         }
         return json.dumps(fields, separators=(",", ":")).encode()
 
@@ -78,9 +98,20 @@ class Finding:
             fields["verdict"] = VerdictWord(fields["verdict"])
             fields["reason"] = Reason(fields["reason"])
             for name in ("defects", "near_misses"):
-                fields[name] = tuple(Defect(**(each | {"box_px": tuple(each["box_px"])})) for each in fields[name])
+                fields[name] = tuple(_defect(each) for each in fields[name])
             region = fields["region_px"]
             fields["region_px"] = tuple(region) if region is not None else None
             return cls(**fields)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a finding: {error}: {message[:120]!r}") from error
+
+
+def _plain(defect: Defect) -> dict[str, Any]:
+    if not defect.measurements:
+        return vars(defect)
+    return vars(defect) | {"measurements": [vars(measurement) for measurement in defect.measurements]}
+
+
+def _defect(fields: dict[str, Any]) -> Defect:
+    measured = tuple(Measurement(**(each | {"limits": tuple(each["limits"])})) for each in fields["measurements"])
+    return Defect(**(fields | {"box_px": tuple(fields["box_px"]), "measurements": measured}))

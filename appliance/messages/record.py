@@ -130,5 +130,5 @@ def _defect(finding: Finding, defect: Defect) -> dict[str, Any]:
         "box_px": defect.box_px,
         "geometry": None,
         "rule_id": f"classes.{defect.class_name}",
-        "measurements": [],
+        "measurements": [vars(measurement) for measurement in defect.measurements],
     }

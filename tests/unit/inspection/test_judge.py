@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from appliance.config import ClassRule, EvidenceLimits, Recipe
+from appliance.config import ClassRule, EvidenceLimits, Recipe, Zone
 from appliance.errors import ConfigError, ModelContractMismatch
 from appliance.inspection.judge import check_recipe, judge, lowest_score
 from appliance.messages import Reason, VerdictWord
@@ -13,8 +13,10 @@ CLASS_NAMES = ("burr", "pinhole")
 WHOLE = (0, 0, 640, 480)
 
 
-def recipe(**classes: ClassRule) -> Recipe:
+def recipe(zones: dict[str, Zone] | None = None, mm_per_px: float | None = None, **classes: ClassRule) -> Recipe:
     return Recipe(
+        zones=zones or {},
+        mm_per_px=mm_per_px,
         name="tabs",
         version=3,
         model="tabs-nano",
@@ -119,6 +121,52 @@ def test_recipe_with_a_class_the_model_lacks_is_refused() -> None:
 def test_recipe_without_a_rule_for_a_class_is_refused() -> None:
     with pytest.raises(ModelContractMismatch, match=r"no rule for class 'scratch'; add \[classes.scratch\]"):
         check_recipe(recipe(), KnownClasses((*CLASS_NAMES, "scratch")))
+
+
+def test_detection_counts_only_in_the_zones_that_its_rule_names() -> None:
+    edge = Zone(polygon_px=((0, 0), (40, 0), (0, 40)))
+    hole = Zone(region_px=(18, 10, 24, 20))
+    for rule, centre_in, verdict in (
+        (ClassRule(score=0.5, zones=("edge",)), (10, 10, 12, 12), VerdictWord.NG),
+        (ClassRule(score=0.5, zones=("edge",)), (30, 30, 34, 34), VerdictWord.OK),
+        (ClassRule(score=0.5, outside_zones=("hole",)), (19, 12, 23, 16), VerdictWord.OK),
+        (ClassRule(score=0.5, outside_zones=("hole",)), (30, 30, 34, 34), VerdictWord.NG),
+        (ClassRule(score=0.5, zones=("edge",), outside_zones=("hole",)), (19, 12, 23, 16), VerdictWord.OK),
+    ):
+        with_zones = recipe(zones={"edge": edge, "hole": hole}, burr=rule, pinhole=PINHOLES)
+        told = judge(detections(("burr", 0.9, centre_in)), CLASS_NAMES, with_zones, WHOLE)
+        assert told.verdict is verdict, (rule, centre_in)
+        assert len(told.defects) + len(told.near_misses) == 1
+
+
+def test_size_in_millimetres_counts_and_is_recorded() -> None:
+    rule = ClassRule(score=0.5, min_size_mm=0.25)
+    known = recipe(mm_per_px=0.05, burr=rule, pinhole=PINHOLES)
+    (defect,) = judge(detections(("burr", 0.9, (10, 10, 30, 15))), CLASS_NAMES, known, WHOLE).defects
+    (measured,) = defect.measurements
+    assert (measured.name, measured.value, measured.unit, measured.limits) == ("shorter_side", 0.25, "mm", (None, 0.25))
+    assert judge(detections(("burr", 0.9, (10, 10, 30, 14))), CLASS_NAMES, known, WHOLE).verdict is VerdictWord.OK
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (ClassRule(score=0.5, zones=("rim",)), "class burr names zone 'rim', which isn't under"),
+        (ClassRule(score=0.5, min_size_mm=1), "class burr has min_size_mm; set mm_per_px"),
+    ],
+    ids=["zone", "mm"],
+)
+def test_rule_that_needs_what_the_recipe_lacks_is_refused(rule: ClassRule, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        recipe(burr=rule)
+
+
+@pytest.mark.parametrize(
+    "area", [{}, {"region_px": (1, 1, 0, 2)}, {"polygon_px": ((0, 0), (1, 1))}], ids=["none", "inside out", "line"]
+)
+def test_zone_without_an_area_is_refused(area: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"zone is either|must be x1 < x2|at least three"):
+        Zone.model_validate(area)
 
 
 def test_decoder_keeps_what_any_rule_or_person_needs() -> None:
