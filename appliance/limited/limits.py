@@ -1,0 +1,23 @@
+"""How much a limited child may take."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a child is held to; the defaults suit models of up to some hundred megabytes.
+
+    Attributes:
+        memory_mb: Address space beyond what it has after its imports, MiB.
+        cpu_s: CPU time of all its threads together, from its start.
+        wall_s: Time for its function, on the wall clock.
+        reply_mb: Largest answer with all blobs, MiB.
+        uses_devices: It works on a GPU: drivers map far more than any limit and write to device files, so address
+            space and writing are left unconfined.
+    """
+
+    memory_mb: int = 2048
+    cpu_s: int = 120
+    wall_s: float = 120.0
+    reply_mb: int = 256
+    uses_devices: bool = False
