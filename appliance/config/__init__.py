@@ -20,6 +20,7 @@ from appliance.config.recipe import (
     recipe_reference,
 )
 from appliance.config.surroundings import Surroundings, default_directory, surroundings
+from appliance.config.tiling import Tiling
 from appliance.config.toml import explain, parse_toml, read_toml
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "RingConfig",
     "SimulatorConfig",
     "Surroundings",
+    "Tiling",
     "ViewRule",
     "Zone",
     "default_directory",

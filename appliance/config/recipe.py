@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from appliance.config.class_rule import ClassRule, Zone
 from appliance.config.confined import ConfinedModel, Name
+from appliance.config.tiling import Tiling
 from appliance.config.toml import read_toml, validate
 
 
@@ -55,6 +56,7 @@ class Recipe(ConfinedModel):
     classes: dict[str, ClassRule] = Field(min_length=1)
     zones: dict[Name, Zone] = Field(default={}, description="areas of the frame that class rules name")
     mm_per_px: float | None = Field(default=None, gt=0, le=1000, description="size of a pixel on the part")
+    tiling: Tiling | None = Field(default=None, description="cut frames into tiles; default: fit them to the model")
     ok_image_rate: float = Field(default=0.01, ge=0, le=1, description="share of OK parts whose images are kept")
     stop_after_rejects: int = Field(
         default=0, ge=0, le=10_000, description="NG or UNKNOWN verdicts in a row that ask the line to stop; 0: never"

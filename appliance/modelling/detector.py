@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.config import Tiling
 from appliance.modelling.bundle import ModelBundle
 from appliance.modelling.detections import Detections
 from appliance.modelling.families import decoder_for
 from appliance.modelling.pixels import Pixels, to_pixel_format
 from appliance.modelling.placement import Placement, fit
 from appliance.modelling.session import ModelSession
+from appliance.modelling.tiling import Tile, merge, tiles_of
 
 MAX_DETECTIONS = 100
 """In one frame; as the inspector asks for, so that a measured model is the one that runs."""
@@ -28,9 +30,11 @@ class Detector:
         provider: str = "CPUExecutionProvider",
         threads: int | None = None,
         max_batch: int = 1,
+        tiling: Tiling | None = None,
     ) -> None:
-        """Open the network; arguments and errors as `ModelSession`."""
+        """Open the network; errors and arguments as `ModelSession`, and the recipe's tiling."""
         self.bundle = bundle
+        self.tiling = tiling
         self.session = ModelSession(bundle, provider=provider, threads=threads, max_batch=max_batch)
         self._decoder = decoder_for(bundle, self.session.output_shapes)
 
@@ -55,9 +59,12 @@ class Detector:
             ModelContractMismatch: An image's shape or pixel format can't be brought to the model.
             ModelError: The network failed.
         """
-        thresholds = self.bundle.thresholds
+        model_input, thresholds = self.bundle.input, self.bundle.thresholds
+        frames = [to_pixel_format(image, pixel_format, model_input.pixel_format) for image in images]
+        tiles = [self._tiles(frame) for frame in frames]
+        pieces = [tile.cut(frame) for frame, own in zip(frames, tiles, strict=True) for tile in own]
         found: list[Detections] = []
-        for outputs, places in self._runs(images, pixel_format):
+        for outputs, places in self._runs(pieces):
             found += self._decoder.decode(
                 outputs,
                 places,
@@ -65,16 +72,18 @@ class Detector:
                 nms_iou=thresholds.nms_iou if nms_iou is None else nms_iou,
                 max_detections=max_detections,
             )
-        return found
+        of_piece = iter(found)
+        return [merge(own, [next(of_piece) for _ in own], max_detections) for own in tiles]
 
-    def _runs(
-        self, images: Sequence[Pixels], pixel_format: str
-    ) -> Iterator[tuple[list[NDArray[np.float32]], list[Placement]]]:
+    def _tiles(self, frame: NDArray[np.uint8]) -> list[Tile]:
+        height_px, width_px = frame.shape[:2]
+        if self.tiling is None:
+            return [Tile(0, 0, width_px, height_px)]
+        return tiles_of(width_px, height_px, self.bundle.input, self.tiling)
+
+    def _runs(self, pieces: Sequence[NDArray[np.uint8]]) -> Iterator[tuple[list[NDArray[np.float32]], list[Placement]]]:
         model_input, size = self.bundle.input, self.session.max_batch
-        for first in range(0, len(images), size):
-            fitted = [
-                fit(to_pixel_format(image, pixel_format, model_input.pixel_format), model_input)
-                for image in images[first : first + size]
-            ]
+        for first in range(0, len(pieces), size):
+            fitted = [fit(piece, model_input) for piece in pieces[first : first + size]]
             batch = np.stack([image.reshape(model_input.frame_shape) for image, _ in fitted])
             yield self.session.run(batch), [place for _, place in fitted]
