@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from appliance.config import ConfinedModel
+from appliance.config import ConfinedModel, explain
+from appliance.errors import ModelContractMismatch
 from appliance.modelling.detections import Detections
 from appliance.modelling.placement import Placement
 
 if TYPE_CHECKING:
     from appliance.modelling.bundle import ModelBundle
     from appliance.modelling.importer.facts import Claim, GraphFacts
+
+_Options = TypeVar("_Options", bound=ConfinedModel)
 
 OutputShapes = Mapping[str, Sequence[int | str | None]]
 """A session's outputs: name to shape, where a free dimension is a name or None."""
@@ -69,3 +74,17 @@ class Family:
     options: type[ConfinedModel]
     decoder: Callable[[ModelBundle, OutputShapes], Decoder]
     recognise: Callable[[GraphFacts], Claim | None]
+
+
+def options_of(bundle: ModelBundle, options: type[_Options]) -> _Options:
+    """Read a bundle's `[decode]` table as the options of its family.
+
+    Raises:
+        ModelContractMismatch: A key is missing, unknown or has a value that the family doesn't know.
+    """
+    try:
+        return options.model_validate(bundle.decode)
+    except ValidationError as error:
+        raise ModelContractMismatch(
+            f"model {bundle.name}: family {bundle.family}: {explain(error, Path('model.toml [decode]'))}"
+        ) from error
