@@ -11,6 +11,7 @@ from appliance.config.camera import (
 )
 from appliance.config.class_rule import ClassRule, Zone
 from appliance.config.confined import ConfinedModel, Name
+from appliance.config.models import ModelsConfig
 from appliance.config.processes import DeliveryConfig, HealthConfig, InspectorConfig, ModbusConfig, RecorderConfig
 from appliance.config.recipe import (
     EvidenceLimits,
@@ -36,6 +37,7 @@ __all__ = [
     "HealthConfig",
     "InspectorConfig",
     "ModbusConfig",
+    "ModelsConfig",
     "Name",
     "Recipe",
     "RecorderConfig",

@@ -1,23 +1,21 @@
 """A model bundle: a folder with `model.onnx` and `model.toml`, verified before anything else touches it.
 
-    models/<name>/
-        model.toml            the contract: input, outputs, classes, thresholds, origin, metrics, sha256 of every file
-        model.onnx            one file, no external data
-        golden/*.png          real inputs
-        golden/expected.json  what the model must find in them
-
-Every file is read once; the hash is taken of the very bytes that are kept, so nobody can change a file
-between check and use.
+models/<name>/
+    model.toml            the contract: input, outputs, classes, thresholds, origin, metrics, sha256 of every file
+    model.onnx            one file, no external data
+    golden/*.png          real inputs
+    golden/expected.json  what the model must find in them
+    model.sha256          hash of model.toml: no bit of the bundle may change unnoticed
+    model.sig             optional: who vouches for model.toml, and so for all (signature.py)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import stat
+from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
@@ -28,6 +26,8 @@ from appliance.errors import ConfigError, ModelError
 
 MODEL_FILE = "model.onnx"
 CONTRACT_FILE = "model.toml"
+SEAL_FILE = "model.sha256"
+SIGNATURE_FILE = "model.sig"
 GOLDEN_FILE = "golden/expected.json"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -171,7 +171,32 @@ class ModelBundle(ConfinedModel):
     files: dict[str, Sha256]
     metrics: dict[str, Metrics] = Field(default={})
     _contents: MappingProxyType[str, bytes] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
-    _contract_sha256: str = PrivateAttr(default="")
+    _contract_bytes: bytes = PrivateAttr(default=b"")
+    _signature_bytes: bytes | None = PrivateAttr(default=None)
+
+    @classmethod
+    def understand(cls, content: bytes, path: Path) -> ModelBundle:
+        """Read the contract from the bytes of a model.toml; the files it lists come later, by `with_contents`.
+
+        Args:
+            path: Where the bytes are from; for errors.
+        Raises:
+            ModelError: Not TOML, unknown or missing key, impossible value.
+        """
+        try:
+            bundle = cls.model_validate(_timestamps_kept(parse_toml(content, path)))
+        except ConfigError as error:
+            raise ModelError(f"model bundle: {error}") from error
+        except ValidationError as error:
+            raise ModelError(f"model bundle: {explain(error, path)}") from error
+        bundle._contract_bytes = content
+        return bundle
+
+    def with_contents(self, contents: Mapping[str, bytes], signature: bytes | None = None) -> ModelBundle:
+        """Take in the verified bytes of the files, and of model.sig where there is one."""
+        self._contents = MappingProxyType(dict(contents))
+        self._signature_bytes = signature
+        return self
 
     @model_validator(mode="after")
     def _has_a_model(self) -> Self:
@@ -192,7 +217,17 @@ class ModelBundle(ConfinedModel):
     @property
     def contract_sha256(self) -> str:
         """Hash of model.toml, which holds the hash of every other file: the identity of the whole bundle."""
-        return self._contract_sha256
+        return hashlib.sha256(self._contract_bytes).hexdigest()
+
+    @property
+    def contract_bytes(self) -> bytes:
+        """Content of model.toml."""
+        return self._contract_bytes
+
+    @property
+    def signature_bytes(self) -> bytes | None:
+        """Content of model.sig; None where the bundle isn't signed."""
+        return self._signature_bytes
 
     @property
     def onnx_bytes(self) -> bytes:
@@ -222,79 +257,7 @@ class ModelBundle(ConfinedModel):
         return cases
 
 
-def load_bundle(folder: Path) -> ModelBundle:
-    """Read and verify a bundle.
-
-    Raises:
-        ModelError: Folder, contract or a file is missing, a hash differs, a path leads outside the folder, or
-            the folder holds a file that the contract doesn't list.
-    """
-    if not folder.is_dir():
-        raise ModelError(f"model bundle {folder}: no such folder; expected one with {CONTRACT_FILE} and {MODEL_FILE}")
-    contract = _read_contract(folder / CONTRACT_FILE)
-    _refuse_unlisted(folder, set(contract.files))
-    contract._contents = MappingProxyType(
-        {name: _read_verified(folder, name, expected) for name, expected in contract.files.items()}
-    )
-    return contract
-
-
-def _read_contract(path: Path) -> ModelBundle:
-    content = _read_regular(path.parent, path.name)
-    try:
-        bundle = ModelBundle.model_validate(_timestamps_kept(parse_toml(content, path)))
-    except ConfigError as error:
-        raise ModelError(f"model bundle: {error}") from error
-    except ValidationError as error:
-        raise ModelError(f"model bundle: {explain(error, path)}") from error
-    bundle._contract_sha256 = hashlib.sha256(content).hexdigest()
-    return bundle
-
-
 def _timestamps_kept(content: dict[str, Any]) -> dict[str, Any]:
     """Refuse a local time in `created_at` with pydantic's own words instead of a type error."""
     created_at = content.get("created_at")
     return {**content, "created_at": created_at.isoformat()} if isinstance(created_at, datetime) else content
-
-
-def _refuse_unlisted(folder: Path, listed: set[str]) -> None:
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    if unlisted := sorted(found - listed - {CONTRACT_FILE}):
-        raise ModelError(
-            f"model bundle {folder}: {unlisted[0]} is not listed in [files] of {CONTRACT_FILE}"
-            f"{f' (and {len(unlisted) - 1} more)' if len(unlisted) > 1 else ''}; remove it, or list it with its sha256"
-        )
-
-
-def _read_verified(folder: Path, name: str, expected: str) -> bytes:
-    content = _read_regular(folder, name)
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise ModelError(
-            f"model bundle {folder}: {name} differs from {CONTRACT_FILE}: expected sha256 {expected[:16]}…, got "
-            f"{found[:16]}… ({len(content)} bytes); copy the bundle again from where it was made"
-        )
-    return content
-
-
-def _read_regular(folder: Path, name: str) -> bytes:
-    """Read a file inside the folder; no `..`, no absolute path, no symbolic link, no device."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or path.as_posix() != name:
-        raise ModelError(f"model bundle {folder}: [files] names {name!r}; expected a plain path inside the bundle")
-    target = folder.joinpath(*path.parts)
-    for part in (target, *target.parents):
-        if part == folder:
-            break
-        if part.is_symlink():
-            raise ModelError(f"model bundle {folder}: {name} goes through a symbolic link; put the file itself there")
-    try:
-        descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise ModelError(f"model bundle {folder}: {name} is missing; copy the bundle again, with all files") from None
-    except OSError as error:
-        raise ModelError(f"model bundle {folder}: {name} can't be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ModelError(f"model bundle {folder}: {name} is not a regular file")
-        return file.read()

@@ -1,4 +1,4 @@
-"""Write a model bundle: files first, then `model.toml` with their hashes."""
+"""Write a model bundle: files first, then `model.toml` with their hashes, then its own hash."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from appliance.modelling import ModelBundle, load_bundle
-from appliance.modelling.bundle import CONTRACT_FILE
+from appliance.modelling.bundle import CONTRACT_FILE, SEAL_FILE, SIGNATURE_FILE, ModelBundle
+from appliance.modelling.bundle_files import load_bundle, write_seal
+
+_OWN_FILES = {CONTRACT_FILE, SEAL_FILE, SIGNATURE_FILE}
 
 
 def write_bundle(folder: Path, contract: Mapping[str, Any]) -> ModelBundle:
     """Hash every file in the folder, write `model.toml` and read the bundle back as the appliance would.
 
     Args:
-        folder: Holds the bundle's files already; a `model.toml` in it is replaced.
+        folder: Holds the bundle's files already; `model.toml` and `model.sha256` are replaced, a signature goes.
         contract: Content of `model.toml` but for `[files]`.
     Raises:
         ModelError: The result isn't a bundle that the appliance accepts.
@@ -24,9 +26,11 @@ def write_bundle(folder: Path, contract: Mapping[str, Any]) -> ModelBundle:
     files = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != CONTRACT_FILE
+        if path.is_file() and path.relative_to(folder).as_posix() not in _OWN_FILES
     }
     (folder / CONTRACT_FILE).write_text("\n".join(_toml({**contract, "files": files})) + "\n", encoding="utf-8")
+    (folder / SIGNATURE_FILE).unlink(missing_ok=True)
+    write_seal(folder)
     return load_bundle(folder)
 
 

@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from appliance.modelling import ModelBundle, load_bundle
+from appliance.modelling.bundle_files import write_seal
 
 CELL_PX = 16
 CLASS_NAMES = ("bright", "dark")
@@ -85,6 +86,7 @@ def write_tiny_bundle(
         sha256=sha256,
     )
     (folder / "model.toml").write_text(contract)
+    write_seal(folder)
     return load_bundle(folder)
 
 

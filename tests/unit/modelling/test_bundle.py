@@ -1,5 +1,6 @@
 import hashlib
 import json
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from appliance.errors import ModelError
 from appliance.modelling import load_bundle
+from appliance.modelling.bundle_files import write_seal
 from appliance.modelling.bundle_writer import write_bundle
 
 ONNX = b"not a network: load_bundle looks at hashes only"
@@ -68,6 +70,7 @@ def edit(folder: Path, old: str, new: str) -> None:
     text = (folder / "model.toml").read_text()
     assert old in text
     (folder / "model.toml").write_text(text.replace(old, new))
+    write_seal(folder)
 
 
 def test_written_bundle_reads_back_with_every_byte_and_name(folder):
@@ -92,6 +95,22 @@ def test_every_single_flipped_bit_of_the_network_is_noticed(folder):
         (folder / "model.onnx").write_bytes(ONNX[:position] + bytes([ONNX[position] ^ 1]) + ONNX[position + 1 :])
         with pytest.raises(ModelError, match=r"model\.onnx differs from model\.toml: expected sha256"):
             load_bundle(folder)
+
+
+def test_every_single_flipped_bit_of_the_contract_and_of_its_seal_is_noticed(folder):
+    for name in ("model.toml", "model.sha256"):
+        whole = (folder / name).read_bytes()
+        for position in range(len(whole)):
+            bit = 1 << position % 8
+            (folder / name).write_bytes(whole[:position] + bytes([whole[position] ^ bit]) + whole[position + 1 :])
+            with pytest.raises(ModelError, match=r"model\.toml differs from what model\.sha256 promises"):
+                load_bundle(folder)
+        (folder / name).write_bytes(whole)
+    load_bundle(folder)
+
+
+def test_seal_is_what_sha256sum_understands(folder):
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "model.sha256"], cwd=folder, check=True)
 
 
 @dataclass(frozen=True)
@@ -131,6 +150,7 @@ def test_broken_contract_is_refused_in_one_clear_line(folder, case):
 def test_contract_without_a_network_is_refused(folder):
     text = (folder / "model.toml").read_text().splitlines()
     (folder / "model.toml").write_text("\n".join(line for line in text if not line.startswith('"model.onnx"')))
+    write_seal(folder)
     with pytest.raises(ModelError, match=r"\[files\] must list model\.onnx"):
         load_bundle(folder)
 
