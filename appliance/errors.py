@@ -7,7 +7,8 @@
     │   ├── SourceLost                     was there, stopped answering; the grabber retries for ever
     │   └── FeatureRefused                 the camera has no such feature or refuses the value
     ├── ModelError            5  MODEL     bundle broken, tampered with, or not for this recipe
-    │   └── ModelContractMismatch          an input or output differs from model.toml
+    │   ├── ModelContractMismatch          an input or output differs from model.toml
+    │   └── ImportRefused    17  IMPORT    a foreign file isn't understood beyond doubt; the message names the option
     ├── PublishError          6  PUBLISH   endpoint busy, or not allowed without keys
     │   └── PeerSilent                     no answer in time: the other side is down, or doesn't know our key
     ├── RingError             7  RING      shared memory or its sockets
@@ -20,7 +21,8 @@
     ├── JournalError         13  JOURNAL   journal damaged, foreign, newer, in use, or its disk fails
     │   └── DiskFull                       no space: nothing was written, later it may be
     ├── KeysError            14  KEYS      a key file is missing, damaged or open to others; a client is unknown
-    └── ResultMissing        15  RESULT    no such result, or its image isn't there
+    ├── ResultMissing        15  RESULT    no such result, or its image isn't there
+    └── DatasetError         16  DATASET   labelled images missing, broken, or of classes that the model doesn't know
 
 A message says what, where (camera serial, slot, frame_id, file and key), expected, got, next step: in one line.
 Exit code 2 is a wrong command line (click's own), 130 an interrupt.
@@ -48,6 +50,8 @@ class ExitCode(IntEnum):
     JOURNAL = 13
     KEYS = 14
     RESULT = 15
+    DATASET = 16
+    IMPORT = 17
     INTERRUPTED = 130
 
 
@@ -89,6 +93,12 @@ class ModelError(ApplianceError):
 
 class ModelContractMismatch(ModelError, ValueError):
     """An input or output's name, shape or dtype differs from what model.toml promises."""
+
+
+class ImportRefused(ModelError, ValueError):
+    """A foreign model file isn't imported: damaged, of no known kind, or of several; says what was seen and what to pass."""
+
+    exit_code = ExitCode.IMPORT
 
 
 class PublishError(ApplianceError):
@@ -159,3 +169,9 @@ class ResultMissing(ApplianceError, LookupError):
     """The journal has no such result, or the image of one isn't there; the message tells why."""
 
     exit_code = ExitCode.RESULT
+
+
+class DatasetError(ApplianceError, ValueError):
+    """Labelled images can't be used: file missing or broken, box impossible, class unknown to the model."""
+
+    exit_code = ExitCode.DATASET
