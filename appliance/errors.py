@@ -96,7 +96,7 @@ class ModelContractMismatch(ModelError, ValueError):
 
 
 class ImportRefused(ModelError, ValueError):
-    """A foreign model file isn't imported: damaged, of no known kind, or of several; says what was seen and what to pass."""
+    """A foreign model file isn't understood beyond doubt; the message says what was seen and what to pass."""
 
     exit_code = ExitCode.IMPORT
 
