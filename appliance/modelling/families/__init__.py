@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.errors import ModelContractMismatch
-from appliance.modelling.families import yolov8
+from appliance.modelling.families import anomaly_map, boxes_labels_scores, detr, grid_head, ssd, yolov8
 from appliance.modelling.families.family import Decoder, Family, OutputShapes
 
 if TYPE_CHECKING:
@@ -21,6 +21,11 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         yolov8.FAMILY,
+        detr.FAMILY,
+        ssd.FAMILY,
+        grid_head.FAMILY,
+        boxes_labels_scores.FAMILY,
+        anomaly_map.FAMILY,
     )
 }  # fmt: skip
 

@@ -146,6 +146,8 @@ class Claim:
         preprocessing: As networks of this kind are trained; options replace single values afterwards.
         score, nms_iou: Thresholds to begin with.
         outputs: Names of the outputs that decoding needs, in the order it wants them; None for all as they are.
+        rows: Set where the outputs are lists without a batch axis and of free length (torchvision): the importer cuts
+            or, with zeros, pads them to so many rows, and puts a batch axis of one before them.
         doubts: What must be said to be sure, each a half sentence with the option to pass; empty when sure.
     """
 
@@ -158,4 +160,5 @@ class Claim:
     score: float = 0.25
     nms_iou: float = 0.45
     outputs: tuple[str, ...] | None = None
+    rows: int | None = None
     doubts: tuple[str, ...] = ()
