@@ -1,0 +1,115 @@
+"""The DeepPCB data set: parts with defects, clean templates as OK parts, split by board group.
+
+Two layouts are read: the published one (`PCBData/group00041/00041/00041000_test.jpg` with labels in
+`00041_not/00041000.txt`) and a flat one (`images/`, `templates/`, `labels/00041000_test.txt`).
+A label row is `x1 y1 x2 y2 type`. Source: Tang et al., https://github.com/tangsanli5201/DeepPCB.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from appliance.errors import DatasetError
+from appliance.learning.datasets.dataset import Dataset, LabelledImage, Labels
+from appliance.learning.datasets.files import read_text
+from appliance.learning.datasets.reader import Reader, Request
+
+CLASS_NAMES = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
+SIZE_PX = 640
+SPLIT = {
+    "train": ("00041", "13000", "20085", "77000"),
+    "val": ("44000",),
+    "test": ("50600", "92000"),
+}
+LICENCE = "MIT licence file; its README adds: You can only use this dataset for research purpose."
+HOME = "https://github.com/tangsanli5201/DeepPCB"
+SOURCE = f"DeepPCB, Tang et al., {HOME}"
+
+_LABEL = re.compile(r"\d{8}(_test)?")
+_ROW = re.compile(r"\d+([ ,]\d+){4}")
+
+
+def board_group(path: Path) -> str:
+    """Return the first five digits of an image's name: boards of one group look alike and never cross a split."""
+    return path.name[:5]
+
+
+def template_of(path: Path) -> Path | None:
+    """Return the clean image of the same view of the board, aligned, where the set has it."""
+    name = f"{path.name[:8]}_temp.jpg"
+    places = (path.parent / name, path.parent.parent / "templates" / name)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _recognise(folder: Path) -> str | None:
+    if next(folder.rglob("*_test.jpg"), None) is None:
+        return None
+    for path in _labels(folder).values():
+        rows = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if rows and _ROW.fullmatch(rows[0].strip()):
+            return f"{path.relative_to(folder)} has rows `x1 y1 x2 y2 type`"
+    return None
+
+
+def _read(request: Request) -> Dataset:
+    folder = request.folder
+    images = _by_id(folder.rglob("*_test.jpg"))
+    templates = _by_id(folder.rglob("*_temp.jpg"))
+    labels = _labels(folder)
+    present = {key[:5] for key in images}
+    split = request.split or ("test" if present & set(SPLIT["test"]) else None)
+    groups = _groups(folder, split, present)
+    found = [_defective(path, labels.get(key)) for key, path in images.items() if key[:5] in groups]
+    found += [
+        Labels.empty().image(path, CLASS_NAMES, size_px=(SIZE_PX, SIZE_PX))
+        for key, path in templates.items()
+        if key[:5] in groups
+    ]
+    return Dataset(folder, "deeppcb", split, CLASS_NAMES, tuple(sorted(found, key=lambda image: image.path.name)))
+
+
+def _groups(folder: Path, split: str | None, present: set[str]) -> set[str]:
+    if split is None:
+        return present
+    if split not in SPLIT:
+        raise DatasetError(f"data set {folder}: no split {split!r}; DeepPCB has {', '.join(SPLIT)}")
+    if missing := [group for group in SPLIT[split] if group not in present]:
+        raise DatasetError(
+            f"data set {folder}: expected images <digits>_test.jpg of board group {', '.join(missing)}, "
+            f"got groups {', '.join(sorted(present)) or 'none'}; clone {HOME}"
+        )
+    return set(SPLIT[split])
+
+
+def _labels(folder: Path) -> dict[str, Path]:
+    return _by_id(path for path in folder.rglob("*.txt") if _LABEL.fullmatch(path.stem))
+
+
+def _by_id(paths: Iterable[Path]) -> dict[str, Path]:
+    return {path.name[:8]: path for path in sorted(paths)}
+
+
+def _defective(path: Path, label: Path | None) -> LabelledImage:
+    if label is None:
+        raise DatasetError(f"image {path}: expected a label file {path.name[:8]}.txt or {path.stem}.txt, got none")
+    truth = Labels.empty()
+    for number, line in enumerate(read_text(label).splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"label {label}, line {number}"
+        if not _ROW.fullmatch(line.strip()):
+            raise DatasetError(f"{where}: expected a row `x1 y1 x2 y2 type`, got {line.strip()[:80]!r}")
+        x1, y1, x2, y2, kind = (int(text) for text in line.replace(",", " ").split())
+        if not (x1 < x2 and y1 < y2 and 1 <= kind <= len(CLASS_NAMES)):
+            raise DatasetError(
+                f"{where}: expected x1 < x2, y1 < y2 and type 1 to {len(CLASS_NAMES)}, got {line.strip()[:80]!r}"
+            )
+        truth.add((x1, y1, x2, y2), CLASS_NAMES[kind - 1])
+    if not truth.boxes:
+        raise DatasetError(f"label {label}: expected rows `x1 y1 x2 y2 type`, got none")
+    return truth.image(path, CLASS_NAMES, size_px=(SIZE_PX, SIZE_PX))
+
+
+READER = Reader("deeppcb", "DeepPCB's own layout", _recognise, _read)

@@ -1,0 +1,116 @@
+"""Finding and reading the files of a data set."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from appliance.errors import DatasetError
+from appliance.modelling.pixels import Pixels
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
+_COLOUR_AXES = 3
+
+
+def image_files(folder: Path) -> list[Path]:
+    """List all image files below a folder, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def read_image(path: Path) -> tuple[Pixels, str]:
+    """Decode an image as the appliance's image folders do, turned as its EXIF data says.
+
+    Returns:
+        Pixels and their PFNC name: (H, W) uint8 "Mono8", (H, W) uint16 "Mono16" or (H, W, 3) uint8 "BGR8".
+    Raises:
+        DatasetError: The file can't be read or isn't an image.
+    """
+    try:
+        encoded = np.frombuffer(path.read_bytes(), np.uint8)
+        image = cv2.imdecode(encoded, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if len(encoded) else None
+    except (OSError, cv2.error) as error:
+        raise DatasetError(f"image {path}: can't be read: {error}") from error
+    if image is None or image.dtype not in (np.uint8, np.uint16):
+        raise DatasetError(f"image {path}: expected an image of 8 or 16 bits, got something that can't be decoded")
+    if image.ndim == _COLOUR_AXES:
+        in_8_bits = image if image.dtype == np.uint8 else np.right_shift(image.astype(np.uint16, copy=False), 8)
+        return in_8_bits.astype(np.uint8, copy=False), "BGR8"
+    if image.dtype == np.uint16:
+        return image.astype(np.uint16, copy=False), "Mono16"
+    return image.astype(np.uint8, copy=False), "Mono8"
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return width and height in px of an image file.
+
+    Raises:
+        DatasetError: As `read_image`.
+    """
+    pixels, _ = read_image(path)
+    return pixels.shape[1], pixels.shape[0]
+
+
+def read_text(path: Path) -> str:
+    """Read a label file.
+
+    Raises:
+        DatasetError: It can't be read, or isn't UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"file {path}: expected text in UTF-8, got: {error}") from error
+
+
+class ImageIndex:
+    """Finds the image that a label file means, wherever the set keeps its images."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        for path in image_files(folder):
+            self._by_name[path.name].append(path)
+            self._by_stem[path.stem].append(path)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    @property
+    def stems(self) -> set[str]:
+        """The images' names without suffix."""
+        return set(self._by_stem)
+
+    def find(self, name: str, label: Path, where: str) -> Path:
+        """Return the image of a label.
+
+        Args:
+            name: File name as the label gives it; its folders are another machine's and count for nothing.
+            label: The label file: its stem helps where the name doesn't, its place where several files match.
+            where: For the error: file and line.
+        Raises:
+            DatasetError: No such image, or several.
+        """
+        plain = name.replace("\\", "/").rsplit("/", 1)[-1]
+        found = self._by_name.get(plain) or self._by_stem.get(Path(plain).stem) or self._by_stem.get(label.stem, [])
+        if len(found) > 1:
+            best = max(_shared(path, label) for path in found)
+            found = [path for path in found if _shared(path, label) == best]
+        if len(found) != 1:
+            got = f"{len(found)} of that name" if found else "none"
+            raise DatasetError(f"{where}: expected one image {plain!r} below {self.folder}, got {got}")
+        return found[0]
+
+
+def _shared(path: Path, label: Path) -> int:
+    """Count the folder names that an image and a label have in common."""
+    return len(set(path.parts[:-1]) & set(label.parts[:-1]))
+
+
+def names_in(lines: Iterable[str]) -> list[str]:
+    """Return the non-empty lines of a list of names, stripped."""
+    return [line.strip() for line in lines if line.strip()]

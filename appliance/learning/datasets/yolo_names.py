@@ -1,0 +1,94 @@
+"""How a YOLO set names its classes and lays out its splits: data.yaml, classes.txt, or folders alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from appliance.errors import DatasetError
+from appliance.learning.datasets.files import names_in, read_text
+
+NAME_LISTS = ("classes.txt", "obj.names", "predefined_classes.txt")
+SPLITS = ("train", "val", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a YOLO set keeps what.
+
+    Attributes:
+        folder: What the paths of the YAML file start from.
+        splits: Split to folders of images, or `.txt` lists of them.
+        label_folder: The folder of the labels where they are neither beside the images nor in a twin of their folder.
+    """
+
+    folder: Path
+    class_names: tuple[str, ...]
+    splits: Mapping[str, tuple[Path, ...]]
+    label_folder: Path | None = None
+
+    @classmethod
+    def without_yaml(cls, folder: Path) -> Layout:
+        """Read what folders and lists of names tell."""
+        found = [path for name in NAME_LISTS for path in sorted(folder.rglob(name))]
+        names = tuple(names_in(read_text(found[0]).splitlines())) if found else ()
+        splits = {
+            name: (place,)
+            for name in SPLITS
+            for place in (folder / "images" / name, folder / name / "images", folder / name)
+            if place.is_dir()
+        }
+        label_folder = folder / "labels" if (folder / "labels").is_dir() else None
+        return cls(folder, names, splits, label_folder)
+
+
+def read_layout(folder: Path) -> Layout | None:
+    """Read the set's YAML file; None where there is none with `names`.
+
+    Raises:
+        DatasetError: It has `names`, but isn't what Ultralytics writes.
+    """
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        try:
+            content = yaml.safe_load(read_text(path))
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f", line {mark.line + 1}" if mark else ""
+            raise DatasetError(f"{path}{line}: expected YAML, got: {getattr(error, 'problem', error)}") from error
+        if isinstance(content, dict) and "names" in content:
+            return _layout(content, path)
+    return None
+
+
+def _layout(content: dict[str, Any], path: Path) -> Layout:
+    root = (path.parent / str(content.get("path") or ".")).resolve()
+    if not root.is_dir():  # written for another machine
+        root = path.parent.resolve()
+    splits = {}
+    for name in SPLITS:
+        sources = content.get(name)
+        if sources:
+            listed = sources if isinstance(sources, list) else [sources]
+            splits[name] = tuple(_source(str(source), root, path) for source in listed)
+    return Layout(root, _names(content["names"], path), splits)
+
+
+def _names(names: Any, path: Path) -> tuple[str, ...]:
+    """Take a list, or a mapping of dense ids to names."""
+    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names or len(set(map(str, names))) != len(names):
+        raise DatasetError(f"{path}: expected names as a list, or as ids from 0 on, all different; got {names!r}")
+    return tuple(map(str, names))
+
+
+def _source(source: str, root: Path, path: Path) -> Path:
+    """Find a split's folder or list; `../train/images` may mean `train/images`, as Roboflow writes it."""
+    for candidate in (root / source, path.parent / source, root / source.removeprefix("../")):
+        if candidate.exists():
+            return candidate.resolve()
+    raise DatasetError(f"{path}: expected {source!r} to be a folder or a list of images, got nothing there")

@@ -1,0 +1,109 @@
+"""What makes a part NG: one score for all classes, or a recipe's rules through the line's own judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.config import Recipe
+from appliance.inspection.judge import check_recipe, judge, lowest_score
+from appliance.messages import VerdictWord
+from appliance.modelling import Detections, ModelBundle
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdict on one image.
+
+    Attributes:
+        is_ng: Whether its part is rejected; a verdict of UNKNOWN rejects too.
+        defects: The detections that make it NG.
+    """
+
+    is_ng: bool
+    defects: Detections
+
+
+class OperatingPoint(Protocol):
+    """Called once for each image, with all of its detections down to a very low score."""
+
+    def judged(self, found: Detections, size_px: tuple[int, int]) -> Judged:
+        """Give the verdict on an image of this width and height."""
+        ...
+
+    def figures(self) -> dict[str, Any]:
+        """Name the point: `score` and `recipe`, one of them None."""
+        ...
+
+
+@dataclass(frozen=True)
+class AtScore:
+    """NG when any detection reaches the score; of an anomaly model, when the image's score does."""
+
+    score: float
+
+    def judged(self, found: Detections, size_px: tuple[int, int]) -> Judged:  # noqa: ARG002 (a recipe needs it)
+        """See `OperatingPoint`."""
+        defects = above(found, self.score)
+        is_ng = len(defects) > 0 if found.image_score is None else found.image_score >= self.score
+        return Judged(is_ng, defects)
+
+    def figures(self) -> dict[str, Any]:
+        """See `OperatingPoint`."""
+        return {"score": self.score, "recipe": None}
+
+
+@dataclass(frozen=True)
+class ByRecipe:
+    """NG when the recipe's rules say so; the whole image is the one view."""
+
+    recipe: Recipe
+    class_names: tuple[str, ...]
+    reference: dict[str, Any]
+
+    @classmethod
+    def of(cls, recipe: Recipe, bundle: ModelBundle) -> ByRecipe:
+        """Hold a recipe against a model's classes.
+
+        Raises:
+            ConfigError, ModelContractMismatch: As `check_recipe`.
+        """
+        check_recipe(recipe, bundle)
+        return cls(recipe, bundle.class_names, {"name": recipe.name, "version": recipe.version})
+
+    def judged(self, found: Detections, size_px: tuple[int, int]) -> Judged:
+        """See `OperatingPoint`."""
+        told = judge(above(found, lowest_score(self.recipe)), self.class_names, self.recipe, (0, 0, *size_px))
+        defects = Detections(
+            np.array([defect.box_px for defect in told.defects], np.float32).reshape(-1, 4),
+            np.array([defect.score for defect in told.defects], np.float32),
+            np.array([self.class_names.index(defect.class_name) for defect in told.defects], np.int64),
+            found.image_score,
+        )
+        return Judged(told.verdict is not VerdictWord.OK, defects)
+
+    def figures(self) -> dict[str, Any]:
+        """See `OperatingPoint`."""
+        return {"score": None, "recipe": self.reference}
+
+
+def above(found: Detections, score: float) -> Detections:
+    """Return the detections that reach a score."""
+    kept = found.scores >= score
+    return Detections(found.boxes_in_image[kept], found.scores[kept], found.class_ids[kept], found.image_score)
+
+
+def top_scores(found: Sequence[Detections], class_id: int | None = None) -> NDArray[np.float64]:
+    """Return (N,) float64: each image's score, the one by which it is called NG; 0 where nothing was found."""
+    best = []
+    for one in found:
+        scores = one.scores if class_id is None else one.scores[one.class_ids == class_id]
+        if class_id is None and one.image_score is not None:
+            best.append(float(one.image_score))
+        else:
+            best.append(float(scores.max()) if len(scores) else 0.0)
+    return np.array(best, np.float64)
