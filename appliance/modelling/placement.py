@@ -2,6 +2,7 @@
 
 letterbox           as Ultralytics trains and predicts: one scale for both axes, the frame in the middle
 letterbox_top_left  as YOLOX: one scale, the frame in the top-left corner
+letterbox_floor     as libreyolo's YOLOv9 with centred frames: one scale, in the middle, rounded down
 stretch             each axis has its own scale
 exact               a frame of another size is refused
 
@@ -121,11 +122,17 @@ def _plan(width_px: int, height_px: int, model_input: ModelInput) -> tuple[tuple
         # Source: Megvii YOLOX, yolox/data/data_augment.py, preproc
         inner = max(1, int(width_px * gain)), max(1, int(height_px * gain))
         return inner, Placement(width_px, height_px, gain, gain)
-    # Source: Ultralytics, LetterBox and scale_boxes: the frame is placed by its rounded size, boxes go back by the gain
+    if model_input.fit == "letterbox_floor":
+        # Source: libreyolo, libreyolo/preprocess/letterbox.py, letterbox_geometry
+        inner = max(1, int(width_px * gain)), max(1, int(height_px * gain))
+        left, top = (model_input.width - inner[0]) // 2, (model_input.height - inner[1]) // 2
+        return inner, Placement(width_px, height_px, gain, gain, float(left), float(top))
+    # Source: Ultralytics 8.4, LetterBox and scale_boxes: each side is rounded, and boxes go back by the rounded sides
     inner = max(1, round(width_px * gain)), max(1, round(height_px * gain))
     left = max(0, round((model_input.width - inner[0]) / 2 - 0.1))
     top = max(0, round((model_input.height - inner[1]) / 2 - 0.1))
-    return inner, Placement(width_px, height_px, gain, gain, float(left), float(top))
+    scale_x, scale_y = inner[0] / width_px, inner[1] / height_px
+    return inner, Placement(width_px, height_px, scale_x, scale_y, float(left), float(top))
 
 
 def _resized(image: NDArray[np.uint8], size: tuple[int, int], how: str) -> NDArray[np.uint8]:

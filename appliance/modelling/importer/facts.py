@@ -9,7 +9,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 PixelFormat = Literal["Mono8", "RGB8", "BGR8"]
-Fit = Literal["letterbox", "letterbox_top_left", "stretch", "exact"]
+Fit = Literal["letterbox", "letterbox_top_left", "letterbox_floor", "stretch", "exact"]
 Resize = Literal["linear", "area", "antialiased"]
 
 

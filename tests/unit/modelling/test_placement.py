@@ -61,10 +61,16 @@ def test_letterbox_puts_the_picture_in_the_middle_and_pads_with_the_contract_s_g
     assert (place.scale_x, place.offset_y_px) == (1.0, 160.0)
 
 
-def test_letterbox_has_one_scale_even_where_rounding_the_size_would_give_two():
+def test_letterboxed_boxes_go_back_by_the_rounded_size_of_each_side():
     array, place = fit(np.zeros((3, 1000), np.uint8), model_input())
-    assert place.scale_x == place.scale_y == pytest.approx(0.64)
     assert int((array == 0).any(axis=1).sum()) == 2
+    assert (place.scale_x, place.scale_y) == (pytest.approx(0.64), pytest.approx(2 / 3))
+
+
+def test_floor_letterbox_cuts_the_size_off_and_puts_the_picture_in_the_middle():
+    array, place = fit(np.zeros((333, 500), np.uint8), model_input(416, 416, "letterbox_floor"))
+    assert place == Placement(500, 333, 0.832, 0.832, 0.0, float((416 - 277) // 2))
+    assert (array == 0).any(axis=1).nonzero()[0].tolist() == list(range(69, 69 + 277))
 
 
 def test_top_left_letterbox_cuts_the_size_off_and_pads_to_the_right_and_below():
