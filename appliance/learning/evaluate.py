@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from appliance.learning.deeppcb import CLASS_NAMES, Part
 from appliance.modelling.detections import Detections
-from appliance.modelling.families.yolov8 import YoloV8Decoder
+from appliance.modelling.families.yolov8 import decoder_of
 from appliance.modelling.placement import Placement
 
 LOWEST_SCORE = 0.01  # detections below it can't change mAP visibly and cost time
@@ -53,7 +53,7 @@ class Counts:
 
 def detect(run: Run, parts: Sequence[Part], batch: int = 8) -> list[Detections]:
     """Run a detector over parts; one item for each, down to `LOWEST_SCORE`."""
-    decoder = YoloV8Decoder(len(CLASS_NAMES))
+    decoder = decoder_of(len(CLASS_NAMES))
     found: list[Detections] = []
     for start in range(0, len(parts), batch):
         images = np.stack([part.pixels[None] for part in parts[start : start + batch]])

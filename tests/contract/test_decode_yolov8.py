@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import ModelContractMismatch
 from appliance.modelling import FAMILIES, Placement, decoder_for, fit, load_bundle
-from appliance.modelling.families.yolov8 import YoloV8Decoder
+from appliance.modelling.families.yolov8 import decoder_of
 from appliance.modelling.session import ModelSession
 
 MODEL = Path(__file__).parents[2] / "models" / "deeppcb-nano"
@@ -62,7 +62,7 @@ def random_raw(seed: int, candidates: int = 60) -> np.ndarray:
 def test_decodes_like_the_transcription(seed, score, nms_iou):
     raw = np.stack([random_raw(seed), random_raw(seed + 1)])
     places = [Placement(100, 100), Placement(150, 90, 0.5, 0.55, 3.0, 7.0)]
-    found = YoloV8Decoder(CLASSES).decode([raw], places, score=score, nms_iou=nms_iou)
+    found = decoder_of(CLASSES).decode([raw], places, score=score, nms_iou=nms_iou)
     for frame, place, one in zip(raw, places, found, strict=True):
         expected = transcription(frame, place, score, nms_iou)
         np.testing.assert_allclose(one.scores, [row[0] for row in expected], rtol=1e-6)
@@ -73,7 +73,7 @@ def test_decodes_like_the_transcription(seed, score, nms_iou):
 
 def test_result_has_the_promised_types_even_when_nothing_is_found():
     for level in (0.0, 1.1):
-        one = YoloV8Decoder(CLASSES).decode([random_raw(1)[None]], [Placement(100, 100)], score=level, nms_iou=0.5)[0]
+        one = decoder_of(CLASSES).decode([random_raw(1)[None]], [Placement(100, 100)], score=level, nms_iou=0.5)[0]
         assert (one.boxes_in_image.dtype, one.scores.dtype, one.class_ids.dtype) == (np.float32, np.float32, np.int64)
         assert one.boxes_in_image.shape == (len(one), 4)
 
@@ -85,13 +85,13 @@ def test_not_a_number_never_becomes_a_detection(row, value):
     raw[row] = value
     if row >= 4 and value == -np.inf:
         raw[4:] = value
-    assert len(YoloV8Decoder(CLASSES).decode([raw[None]], [Placement(99, 99)], score=0.0, nms_iou=0.9)[0]) == 0
+    assert len(decoder_of(CLASSES).decode([raw[None]], [Placement(99, 99)], score=0.0, nms_iou=0.9)[0]) == 0
 
 
 def test_only_the_best_are_kept_up_to_the_limit():
     raw = random_raw(5, 400)
     place = Placement(200, 200, 1.0, 1.0, -50.0, -50.0)  # no box lies wholly beside the frame
-    one = YoloV8Decoder(CLASSES).decode([raw[None]], [place], score=0.1, nms_iou=0.99, max_detections=7)[0]
+    one = decoder_of(CLASSES).decode([raw[None]], [place], score=0.1, nms_iou=0.99, max_detections=7)[0]
     assert len(one) == 7
     assert one.scores[0] == raw[4:].max()
     assert (np.diff(one.scores) <= 0).all()
@@ -99,7 +99,7 @@ def test_only_the_best_are_kept_up_to_the_limit():
 
 def test_result_does_not_hold_on_to_the_output_array():
     raw = random_raw(6)[None]
-    one = YoloV8Decoder(CLASSES).decode([raw], [Placement(99, 99)], score=0.5, nms_iou=0.5)[0]
+    one = decoder_of(CLASSES).decode([raw], [Placement(99, 99)], score=0.5, nms_iou=0.5)[0]
     before = one.boxes_in_image.copy(), one.scores.copy()
     raw[:] = 0.123
     np.testing.assert_array_equal(one.boxes_in_image, before[0])
@@ -119,7 +119,7 @@ def test_result_does_not_hold_on_to_the_output_array():
 )
 def test_output_that_is_not_the_family_s_is_refused(outputs):
     with pytest.raises(ModelContractMismatch, match="expected"):
-        YoloV8Decoder(CLASSES).decode(outputs, [Placement(9, 9)], score=0.5, nms_iou=0.5)
+        decoder_of(CLASSES).decode(outputs, [Placement(9, 9)], score=0.5, nms_iou=0.5)
 
 
 def test_unknown_family_is_refused_with_the_known_ones():

@@ -54,7 +54,8 @@ def _rivals(
     both = np.maximum(width, np.float32(0)) * np.maximum(height, np.float32(0))
     union = _area(first)[:, None] + _area(second)[None, :] - both
     rivals: NDArray[np.bool_] = both > np.float32(nms_iou) * union
-    return rivals & (classes[some][:, None] == classes[others][None, :])
+    rivals &= classes[some][:, None] == classes[others][None, :]
+    return rivals
 
 
 def _area(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
