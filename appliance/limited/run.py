@@ -67,6 +67,10 @@ class _Heard:
     def is_over(self) -> bool:
         return self.answer is not None or self.error is not None
 
+    @property
+    def start_ms(self) -> float:
+        return round((self.running_since - self.started_at) * 1000, 1)
+
 
 def run_limited(
     job: Job,
@@ -87,7 +91,7 @@ def run_limited(
         blobs: Bytes that the function gets as read-only memoryviews.
         where: Begins each error's message, e.g. "model x".
         limits: What the child is held to.
-        on_progress: Called with whatever the function tells, on this thread.
+        on_progress: Called with whatever the function tells, on this thread; first with a step `start` of ours.
     Raises:
         ModelError: The function raised (the same class where it is a ModelError of ours), or the child crashed, hung,
             ran out of memory or time, or answered garbage.
@@ -188,6 +192,7 @@ def _take(kind: bytes, content: Any, heard: _Heard, on_progress: Callable[[dict[
         heard.rights = {str(name): str(words) for name, words in content.items()}
         heard.running_since = time.monotonic()
         heard.step = "run"
+        on_progress({"step": "start", "ms": heard.start_ms, "detail": "child process, with few rights"})
     elif kind == b"P":
         heard.step = str(content.get("step", heard.step))[:60]
         on_progress(content)
@@ -211,8 +216,7 @@ def _finished(where: str, heard: _Heard) -> LimitedRun:
     answer, peak_mb = heard.answer.get("answer"), heard.answer.get("peak_mb")
     if not isinstance(answer, dict) or not isinstance(peak_mb, int | float) or heard.rights is None:
         _fail(where, heard, "answered what is no answer")
-    start_ms = (heard.running_since - heard.started_at) * 1000
-    return LimitedRun(answer, tuple(heard.blobs), heard.rights, round(start_ms, 1), round(took_ms, 1), peak_mb)
+    return LimitedRun(answer, tuple(heard.blobs), heard.rights, heard.start_ms, round(took_ms, 1), peak_mb)
 
 
 def _words_for_timeout(process: subprocess.Popen[bytes], limits: Limits, heard: _Heard) -> str:

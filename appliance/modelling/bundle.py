@@ -147,6 +147,7 @@ class GoldenCase(ConfinedModel):
     file: str
     verdict: Literal["OK", "NG"]
     detections: tuple[GoldenDetection, ...]
+    image_score: Share | None = Field(default=None, description="of the whole image; anomaly models only")
 
 
 class ModelBundle(ConfinedModel):
