@@ -1,4 +1,4 @@
-"""Datasets, training and evaluation; runs in an environment of its own, never on the box.
+"""Data sets, evaluation and training. Training runs in an environment of its own, never on the box.
 
-Modules that import torch are `network`, `assignment`, `loss`, `trainer` and `exporter`.
+Modules that import torch are `network`, `assignment`, `loss`, `trainer`, `exporter` and `release`.
 """

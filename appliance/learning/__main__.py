@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from appliance.errors import ApplianceError, ExitCode
-from appliance.learning.deeppcb import read_split
+from appliance.learning.part import read_parts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train_and_release(options: argparse.Namespace) -> None:
-    train, val, test = (read_split(options.data, split) for split in ("train", "val", "test"))
+    train, val, test = (read_parts(options.data, split) for split in ("train", "val", "test"))
     # torch takes seconds to import: a wrong path has been reported by now.
     from appliance.learning.release import TrainedModel, release  # noqa: PLC0415
     from appliance.learning.trainer import Plan, Trainer  # noqa: PLC0415

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.learning.deeppcb import Part
+from appliance.learning.part import Part
 
 HEAL_MARGIN_PX = 4
 
@@ -41,10 +41,8 @@ def cut(part: Part, side_px: int, rng: np.random.Generator) -> Part:
     window = np.s_[y : y + side_px, x : x + side_px]
     boxes, visible = _clipped(part.boxes - np.array([x, y, x, y], np.float32), side_px, side_px)
     return replace(
-        part,
+        part.with_boxes(boxes, visible),
         pixels=part.pixels[window],
-        boxes=boxes[visible],
-        class_ids=part.class_ids[visible],
         clean_pixels=None if part.clean_pixels is None else part.clean_pixels[window],
     )
 
@@ -66,7 +64,7 @@ def heal(part: Part, chosen: NDArray[np.bool_]) -> Part:
             continue
         window = np.s_[max(0, int(y1)) : int(y2), max(0, int(x1)) : int(x2)]
         pixels[window] = part.clean_pixels[window]
-    return replace(part, pixels=pixels, boxes=part.boxes[stays], class_ids=part.class_ids[stays])
+    return replace(part.with_boxes(part.boxes, stays), pixels=pixels)
 
 
 def orient(part: Part, view: int) -> Part:
@@ -83,7 +81,7 @@ def orient(part: Part, view: int) -> Part:
     if view & 4:
         pixels = pixels.T
         boxes = boxes[:, [1, 0, 3, 2]]
-    return replace(part, pixels=np.ascontiguousarray(pixels), boxes=boxes)
+    return replace(part, pixels=np.ascontiguousarray(pixels), boxes=boxes, size_px=None)
 
 
 def zoom(part: Part, scale: float, rng: np.random.Generator) -> Part:
@@ -96,7 +94,7 @@ def zoom(part: Part, scale: float, rng: np.random.Generator) -> Part:
     pixels = cv2.warpAffine(part.pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=255)
     moved = part.boxes * np.float32(scale) + np.array([shift_x, shift_y] * 2, np.float32)
     boxes, visible = _clipped(moved, width, height)
-    return replace(part, pixels=np.asarray(pixels, np.uint8), boxes=boxes[visible], class_ids=part.class_ids[visible])
+    return replace(part.with_boxes(boxes, visible), pixels=np.asarray(pixels, np.uint8))
 
 
 def relight(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import onnx
 import torch
 
 from appliance.errors import ModelError
-from appliance.learning.deeppcb import SIZE_PX
+from appliance.learning.datasets.deeppcb import SIZE_PX
 from appliance.learning.network import STRIDES_PX, Detector, ExportedDetector
 
 OPSET = 17

@@ -19,16 +19,19 @@ import cv2
 import numpy as np
 
 from appliance.errors import ModelError
+from appliance.learning import network
 from appliance.learning.augment import orient
-from appliance.learning.deeppcb import CLASS_NAMES, LICENCE, SIZE_PX, SOURCE, SPLIT, Part
-from appliance.learning.evaluate import NMS_IOU, Run, choose_score, count, detect
+from appliance.learning.datasets.deeppcb import CLASS_NAMES, LICENCE, SIZE_PX, SOURCE, SPLIT, board_group
+from appliance.learning.evaluation import AtScore, Evaluation, assess
+from appliance.learning.evaluation.detecting import BATCH, LOWEST_SCORE
+from appliance.learning.evaluation.threshold import WhatIf
 from appliance.learning.exporter import INPUT_NAME, OPSET, OUTPUT_NAME, export, output_shape
-from appliance.learning.network import Detector
-from appliance.learning.precision import average_precision
-from appliance.learning.trainer import Plan, Progress, torch_run
+from appliance.learning.part import Part
+from appliance.learning.trainer import NMS_IOU, Plan, Progress, Run, torch_run
 from appliance.modelling import Detections, ModelBundle
 from appliance.modelling.bundle import GOLDEN_FILE, MODEL_FILE
 from appliance.modelling.bundle_writer import write_bundle
+from appliance.modelling.detector import Detector
 from appliance.modelling.session import ModelSession
 
 SCORE_METHOD = "on the validation parts in their eight orientations: least sum of escape rate and false-reject rate"
@@ -40,7 +43,7 @@ PARITY_SCORE = 1e-3
 class TrainedModel:
     """What training hands over."""
 
-    detector: Detector
+    detector: network.Detector
     plan: Plan
     progress: Progress
 
@@ -57,35 +60,41 @@ def release(
     folder.mkdir(parents=True)
     export(model.detector, folder / MODEL_FILE)
     contract = _contract(folder.name, model)
-    run = session_run(write_bundle(folder, contract))
-    check_parity(run, torch_run(model.detector), val[:2])
+    detector = Detector(write_bundle(folder, contract), threads=1, max_batch=BATCH)
+    check_parity(detector.session, torch_run(model.detector), val[:2])
     views = [orient(part, view) for part in val for view in range(8)]
-    score = choose_score(views, detect(run, views))
-    contract["thresholds"]["score"] = score
-    found = {"val": detect(run, val), "test": detect(run, test)}
-    parts = {"val": val, "test": test}
-    contract["metrics"] = {name: measure(parts[name], found[name], score) for name in parts}
+    chosen = WhatIf.of(views, detect(detector, views)).choose()
+    assert chosen is not None  # without limits there is always a best one
+    contract["thresholds"]["score"] = chosen.score
+    measured = {name: measure(detector, parts, chosen.score) for name, parts in (("val", val), ("test", test))}
+    contract["metrics"] = {name: metrics(evaluation) for name, evaluation in measured.items()}
     for name, figures in contract["metrics"].items():
         report(f"{name}: {summary(figures)}")
-    golden = golden_parts(test)
-    _write_golden(folder, golden, [found["test"][test.index(part)] for part in golden], score)
+    places = golden_places(test)
+    golden = [measured["test"].judged[place].defects for place in places]
+    _write_golden(folder, [test[place] for place in places], golden)
     return write_bundle(folder, contract)
 
 
-def session_run(bundle: ModelBundle) -> Run:
-    """Open the bundle as the appliance does, on the CPU."""
-    session = ModelSession(bundle, provider="CPUExecutionProvider", threads=1, max_batch=8)
-    return lambda images: session.run(np.ascontiguousarray(images))[0]
+def detect(detector: Detector, parts: Sequence[Part]) -> list[Detections]:
+    """Run the bundle over parts, down to the lowest score."""
+    return detector.detect([part.pixels for part in parts], score=LOWEST_SCORE)
 
 
-def check_parity(run: Run, reference: Run, parts: Sequence[Part]) -> None:
+def measure(detector: Detector, parts: Sequence[Part], score: float) -> Evaluation:
+    """Evaluate the bundle on parts."""
+    sizes = [(SIZE_PX, SIZE_PX)] * len(parts)
+    return assess(parts, detect(detector, parts), CLASS_NAMES, AtScore(score), sizes=sizes, resamples=0)
+
+
+def check_parity(session: ModelSession, reference: Run, parts: Sequence[Part]) -> None:
     """Make sure that ONNX Runtime computes what PyTorch does.
 
     Raises:
         ModelError: A box or a score differs by more than rounding explains.
     """
     images = np.stack([part.pixels[None] for part in parts])
-    apart = np.abs(run(images) - reference(images))
+    apart = np.abs(session.run(images)[0] - reference(images))
     box_px, score = float(apart[:, :4].max()), float(apart[:, 4:].max())
     if not (box_px <= PARITY_PX and score <= PARITY_SCORE):
         raise ModelError(
@@ -94,22 +103,14 @@ def check_parity(run: Run, reference: Run, parts: Sequence[Part]) -> None:
         )
 
 
-def measure(parts: Sequence[Part], found: Sequence[Detections], score: float) -> dict[str, Any]:
+def metrics(evaluation: Evaluation) -> dict[str, Any]:
     """Return one split's `[metrics]` table."""
-    precision, counts = average_precision(parts, found), count(parts, found, score)
+    figures = evaluation.figures()
+    rates = ("escapes", "ng_parts", "escape_rate", "false_rejects", "ok_parts", "false_reject_rate")
     return {
-        "groups": sorted({part.group for part in parts}),
-        "map50": round(precision["map50"], 4),
-        "map50_95": round(precision["map50_95"], 4),
-        "escapes": counts.escapes,
-        "ng_parts": counts.ng_parts,
-        "escape_rate": round(counts.escape_rate, 4),
-        "false_rejects": counts.false_rejects,
-        "ok_parts": counts.ok_parts,
-        "false_reject_rate": round(counts.false_reject_rate, 4),
-        "missed_defects": counts.missed_defects,
-        "defects": counts.defects,
-        "ap50": {name: round(precision[f"ap50_{name}"], 4) for name in CLASS_NAMES},
+        "groups": sorted({board_group(image.path) for image in evaluation.images}),
+        **{name: round(figures[name], 4) for name in ("map50", "map50_95", *rates, "missed_defects", "defects")},
+        "ap50": {name: round(one["ap50"], 4) for name, one in figures["per_class"].items() if one["ap50"] is not None},
     }
 
 
@@ -122,29 +123,28 @@ def summary(figures: dict[str, Any]) -> str:
     )
 
 
-def golden_parts(test: Sequence[Part]) -> list[Part]:
+def golden_places(test: Sequence[Part]) -> list[int]:
     """Choose by a fixed rule: the first NG part of each test group and the first OK part."""
-    first_ng = [next(part for part in test if part.group == group and not part.is_ok) for group in SPLIT["test"]]
-    return [*first_ng, next(part for part in test if part.is_ok)]
+    groups = [None if part.is_ok else board_group(part.path) for part in test]
+    return [groups.index(group) for group in (*SPLIT["test"], None)]
 
 
-def _write_golden(folder: Path, parts: Sequence[Part], found: Sequence[Detections], score: float) -> None:
+def _write_golden(folder: Path, parts: Sequence[Part], found: Sequence[Detections]) -> None:
     cases = []
     for part, one in zip(parts, found, strict=True):
-        file = f"golden/{Path(part.name).stem}.png"
+        file = f"golden/{part.path.stem}.png"
         (folder / file).parent.mkdir(exist_ok=True)
         if not cv2.imwrite(str(folder / file), part.pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9]):
             raise ModelError(f"golden image {folder / file} can't be written")
-        kept = [index for index, value in enumerate(one.scores) if value >= score]
         detections = [
             {
-                "class_name": CLASS_NAMES[one.class_ids[index]],
-                "score": round(float(one.scores[index]), 4),
-                "box_px": [round(float(x), 2) for x in one.boxes_in_image[index]],
+                "class_name": CLASS_NAMES[class_id],
+                "score": round(float(score), 4),
+                "box_px": [round(float(x), 2) for x in box],
             }
-            for index in kept
+            for box, score, class_id in zip(one.boxes_in_image, one.scores, one.class_ids, strict=True)
         ]
-        cases.append({"file": file, "verdict": "NG" if kept else "OK", "detections": detections})
+        cases.append({"file": file, "verdict": "NG" if detections else "OK", "detections": detections})
     (folder / GOLDEN_FILE).write_text(json.dumps({"cases": cases}, indent=1) + "\n", encoding="utf-8")
 
 

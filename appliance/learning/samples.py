@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from appliance.errors import ApplianceError, ExitCode
-from appliance.learning.deeppcb import CLASS_NAMES, Part, read_split
+from appliance.learning.datasets import LabelledImage, read_dataset
+from appliance.learning.datasets.deeppcb import CLASS_NAMES
 
 SHUFFLE_SEED = 1
 
@@ -31,16 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ok", type=int, default=20, help="clean parts")
     options = parser.parse_args(arguments)
     try:
-        write_samples(choose(read_split(options.data, "test"), options.ng, options.ok), options.out)
+        images = read_dataset(options.data, file_format="deeppcb", split="test").images
+        write_samples(choose(images, options.ng, options.ok), options.out)
     except ApplianceError as error:
         print(f"error: {error}", file=sys.stderr)
         return int(error.exit_code)
     return int(ExitCode.OK)
 
 
-def choose(parts: Sequence[Part], ng_count: int, ok_count: int) -> list[Part]:
+def choose(parts: Sequence[LabelledImage], ng_count: int, ok_count: int) -> list[LabelledImage]:
     """Choose evenly spaced parts of each kind, in a fixed irregular order."""
-    chosen: list[Part] = []
+    chosen: list[LabelledImage] = []
     for is_ok, amount in ((False, ng_count), (True, ok_count)):
         kind = [part for part in parts if part.is_ok == is_ok]
         places = np.linspace(0, len(kind) - 1, min(amount, len(kind))).round().astype(int)
@@ -48,12 +50,12 @@ def choose(parts: Sequence[Part], ng_count: int, ok_count: int) -> list[Part]:
     return [chosen[place] for place in np.random.default_rng(SHUFFLE_SEED).permutation(len(chosen))]
 
 
-def write_samples(parts: Sequence[Part], folder: Path) -> None:
+def write_samples(parts: Sequence[LabelledImage], folder: Path) -> None:
     """Copy the original files, numbered in the order given, and write `truth.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     truth: dict[str, Any] = {}
     for number, part in enumerate(parts, start=1):
-        file = f"{number:04d}_{part.name}"
+        file = f"{number:04d}_{part.path.name}"
         shutil.copyfile(part.path, folder / file)
         defects = [
             {"class_name": CLASS_NAMES[class_id], "box_px": [int(x) for x in box]}

@@ -19,13 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from appliance.learning.augment import cut, vary
-from appliance.learning.deeppcb import CLASS_NAMES, SIZE_PX, Part
-from appliance.learning.evaluate import Run, detect
+from appliance.learning.datasets.deeppcb import CLASS_NAMES, SIZE_PX
+from appliance.learning.evaluation.detecting import LOWEST_SCORE
+from appliance.learning.evaluation.precision import average_precision
 from appliance.learning.loss import detection_loss
 from appliance.learning.network import STRIDES_PX, Detector, ExportedDetector, anchor_grid
-from appliance.learning.precision import map50
+from appliance.learning.part import Part
+from appliance.modelling import Detections, Placement
+from appliance.modelling.families.yolov8 import decoder_of
+
+NMS_IOU = 0.5
 
 Report = Callable[[str], None]
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Images (N, 1, H, W) uint8 to raw outputs (N, 4 + C, A) float32."""
 Batch = tuple[Tensor, list[tuple[Tensor, Tensor]]]
 """Images (N, 1, H, W) in 0..1, and for each image its boxes (G, 4) xyxy px and classes (G,)."""
 
@@ -167,7 +174,7 @@ class Trainer:
         done = self.progress
         row = {"epoch": float(done.epoch), "minutes": round(done.minutes, 2), "loss": round(loss, 4)}
         if done.epoch % self.plan.check_every_epochs == 0 or done.epoch == self.plan.epochs:
-            row["val_map50"] = round(map50(self.val, detect(torch_run(self.average), self.val)), 4)
+            row["val_map50"] = round(self._val_map50(), 4)
         done.curve.append(row)
         pixels = [self._pixels_before(epoch) for epoch in (done.epoch, self.plan.epochs)]
         left = done.minutes * (pixels[1] / pixels[0] - 1)
@@ -176,6 +183,10 @@ class Trainer:
             f"epoch {done.epoch}/{self.plan.epochs}  loss {loss:.4f}{checked}  "
             f"{done.minutes:.1f} min done, about {left:.1f} min left"
         )
+
+    def _val_map50(self) -> float:
+        found = detect(torch_run(self.average), self.val, self.plan.frames_in_batch)
+        return average_precision(self.val, found, CLASS_NAMES).map50 or 0.0
 
     def _save(self) -> None:
         partial = self.checkpoint.with_suffix(".partial")
@@ -229,3 +240,14 @@ def torch_run(model: Detector) -> Run:
         return output
 
     return run
+
+
+def detect(run: Run, parts: Sequence[Part], batch: int) -> list[Detections]:
+    """Run a network that is no bundle yet over parts; one item for each."""
+    decoder = decoder_of(len(CLASS_NAMES))
+    found: list[Detections] = []
+    for start in range(0, len(parts), batch):
+        images = np.stack([part.pixels[None] for part in parts[start : start + batch]])
+        places = [Placement(SIZE_PX, SIZE_PX)] * len(images)
+        found += decoder.decode([run(images)], places, score=LOWEST_SCORE, nms_iou=NMS_IOU)
+    return found

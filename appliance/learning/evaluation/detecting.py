@@ -11,6 +11,7 @@ from appliance.modelling.detector import Detector
 from appliance.modelling.pixels import Pixels
 
 LOWEST_SCORE = 0.001  # average precision needs the whole ranking; what is weaker can't change its third decimal
+BATCH = 8
 
 Progress = Callable[[int, int], None]
 """Called with images done and images in all."""

@@ -14,7 +14,7 @@ from appliance.learning.datasets import Dataset, LabelledImage
 from appliance.learning.evaluation.auroc import auroc, resampled_auroc
 from appliance.learning.evaluation.bootstrap import RESAMPLES, percentile_interval, resample
 from appliance.learning.evaluation.class_figures import ClassFigures, missed, missed_rate, per_class
-from appliance.learning.evaluation.detecting import Progress, detect_all
+from appliance.learning.evaluation.detecting import BATCH, Progress, detect_all
 from appliance.learning.evaluation.intervals import Interval, Rate, rate_figures, rounded
 from appliance.learning.evaluation.operating_point import AtScore, ByRecipe, Judged, OperatingPoint, top_scores
 from appliance.learning.evaluation.parts import Parts
@@ -22,7 +22,6 @@ from appliance.learning.evaluation.precision import Precision, average_precision
 from appliance.modelling import Detections, ModelBundle
 from appliance.modelling.detector import Detector
 
-BATCH = 8
 METHOD = (
     "AP by pycocotools (101 recalls, 100 detections an image); rates with exact Clopper-Pearson intervals; "
     "AP and AUROC with percentile bootstrap over parts"

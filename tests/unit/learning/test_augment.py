@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.learning.augment import cut, heal, orient, relight, vary, zoom
-from appliance.learning.deeppcb import Part
+from appliance.learning.part import Part
 
 
 def part(*boxes: tuple[int, int, int, int], side: int = 640) -> Part:
@@ -15,12 +15,12 @@ def part(*boxes: tuple[int, int, int, int], side: int = 640) -> Part:
     for x1, y1, x2, y2 in boxes:
         pixels[y1:y2, x1:x2] = 255
     return Part(
-        name="a",
-        group="0",
         path=Path("a"),
+        part="a",
         pixels=pixels,
         boxes=np.array(boxes, np.float32).reshape(-1, 4),
         class_ids=np.arange(len(boxes), dtype=np.int64),
+        is_ignored=np.zeros(len(boxes), np.bool_),
         clean_pixels=np.zeros((side, side), np.uint8),
     )
 

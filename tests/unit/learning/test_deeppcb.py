@@ -2,9 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
-from appliance.errors import ConfigError
+from appliance.errors import DatasetError
 from appliance.learning.__main__ import main
-from appliance.learning.deeppcb import SPLIT, read_split
+from appliance.learning.datasets.deeppcb import SPLIT, board_group
+from appliance.learning.part import read_parts
 
 GROUPS = [group for groups in SPLIT.values() for group in groups]
 
@@ -29,8 +30,11 @@ def data(request, tmp_path):
 
 
 def test_both_layouts_give_the_same_parts(data):
-    parts = read_split(data, "val")
-    assert [(part.name, part.is_ok) for part in parts] == [("44000000_temp.jpg", True), ("44000000_test.jpg", False)]
+    parts = read_parts(data, "val")
+    assert [(part.path.name, part.is_ok) for part in parts] == [
+        ("44000000_temp.jpg", True),
+        ("44000000_test.jpg", False),
+    ]
     defective = parts[1]
     assert defective.boxes.tolist() == [[10, 20, 40, 60], [100, 110, 130, 150]]
     assert defective.class_ids.tolist() == [0, 5]
@@ -38,38 +42,38 @@ def test_both_layouts_give_the_same_parts(data):
 
 
 def test_no_board_group_is_in_two_splits(data):
-    groups = [{part.group for part in read_split(data, split)} for split in SPLIT]
+    groups = [{board_group(part.path) for part in read_parts(data, split)} for split in SPLIT]
     assert sorted(group for some in groups for group in some) == sorted(GROUPS)
 
 
-def test_missing_folder_says_where_to_get_the_data(tmp_path):
-    with pytest.raises(ConfigError, match=r"does not exist; clone https://github\.com/tangsanli5201/DeepPCB"):
-        read_split(tmp_path / "nothing", "train")
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"no such folder"):
+        read_parts(tmp_path / "nothing", "train")
 
 
 def test_folder_without_a_board_group_names_the_group(data):
     for path in data.rglob("44000000_test.jpg"):
         path.unlink()
-    with pytest.raises(ConfigError, match=r"no images <digits>_test\.jpg of board group 44000"):
-        read_split(data, "val")
+    with pytest.raises(DatasetError, match=r"images <digits>_test\.jpg of board group 44000, got groups.*clone https"):
+        read_parts(data, "val")
 
 
 @pytest.mark.parametrize("row", ["1 2 3 4 7", "1 2 3 4", "a b c d 1", ""], ids=["class 7", "short", "letters", "empty"])
 def test_label_that_is_not_a_row_of_five_is_refused(data, row):
     for path in data.rglob("44000000*.txt"):
         path.write_text(row)
-    with pytest.raises(ConfigError, match=r"label .*44000000.*expected rows"):
-        read_split(data, "val")
+    with pytest.raises(DatasetError, match=r"label .*44000000.*: expected (a row|rows|x1 < x2)"):
+        read_parts(data, "val")
 
 
 def test_image_of_another_size_is_refused(data):
     write_image(next(data.rglob("44000000_test.jpg")), size=320)
-    with pytest.raises(ConfigError, match="expected 640x640 px, got 320x320"):
-        read_split(data, "val")
+    with pytest.raises(DatasetError, match="expected 640x640 px, got 320x320"):
+        read_parts(data, "val")
 
 
 def test_command_ends_with_one_line_and_the_named_exit_code(tmp_path, capsys):
-    assert main(["--data", str(tmp_path), "--out", str(tmp_path / "model")]) == 3
+    assert main(["--data", str(tmp_path), "--out", str(tmp_path / "model")]) == 16
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1

@@ -4,7 +4,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from appliance.learning.deeppcb import CLASS_NAMES, SIZE_PX, SPLIT
+from appliance.learning.datasets.deeppcb import CLASS_NAMES, SIZE_PX, SPLIT
 
 FOLDER = Path(__file__).parents[3] / "examples" / "deeppcb"
 TRUTH = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
