@@ -9,7 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.errors import ModelContractMismatch
-from appliance.modelling.families import anomaly_map, boxes_labels_scores, detr, grid_head, ssd, yolov8
+from appliance.modelling.families import (
+    anomaly_map,
+    boxes_labels_scores,
+    detr,
+    end_to_end,
+    grid_head,
+    ssd,
+    yolov3,
+    yolov5,
+    yolov8,
+    yolox,
+)
 from appliance.modelling.families.family import Decoder, Family, OutputShapes
 
 if TYPE_CHECKING:
@@ -21,6 +32,10 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         yolov8.FAMILY,
+        yolov5.FAMILY,
+        yolov3.FAMILY,
+        yolox.FAMILY,
+        end_to_end.FAMILY,
         detr.FAMILY,
         ssd.FAMILY,
         grid_head.FAMILY,

@@ -66,9 +66,8 @@ def refusal(family: str, facts: GraphFacts, lists: Sequence[DenseList]) -> Claim
     if not lists or facts.options.family not in (None, family):
         return None
     one = lists[0]
-    task = other_task(facts)
-    if task is not None:
-        reason = f"the file's metadata say task {task!r}; only upright boxes are read: export the detection model"
+    if other_task(facts) is not None:
+        (reason,) = other_task_doubts(facts)
     elif one.values == "mixed":
         reason = (
             f"columns beyond the class scores in {one.row} (mask, keypoint or angle values?); "
@@ -84,12 +83,17 @@ def refusal(family: str, facts: GraphFacts, lists: Sequence[DenseList]) -> Claim
     return Claim(family, seen=one.described(), preprocessing=preprocessing_of(facts, Preprocessing()), doubts=(reason,))
 
 
+def other_task_doubts(facts: GraphFacts) -> tuple[str, ...]:
+    """Refuse a file whose metadata name another task than detection."""
+    task = other_task(facts)
+    if task is None:
+        return ()
+    return (f"the file's metadata say task {task!r}; only upright boxes are read: export the detection model",)
+
+
 def _doubts(facts: GraphFacts, one: DenseList) -> tuple[str, ...]:
     """Corners in a list are libreyolo's way; without its metadata the way into the network isn't known."""
-    task = other_task(facts)
-    if task is not None:
-        return (f"the file's metadata say task {task!r}; only upright boxes are read: export the detection model",)
     unknown = exporter(facts) == "unknown" and one.boxes == "xyxy_px" and facts.options.fit is None
     if unknown:
         return ("boxes are corners and no metadata name the library: pass --fit letterbox or letterbox_top_left",)
-    return ()
+    return other_task_doubts(facts)

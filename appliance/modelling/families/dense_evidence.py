@@ -84,9 +84,9 @@ def _dense_list(name: str, array: NDArray[np.float32], facts: GraphFacts) -> Den
         rows = array if layout == "anchors_first" else array.T
         for per_cell, strides in _grids(len(rows), height_px, width_px):
             boxes = _box_form(rows, per_cell, strides, height_px, width_px)
-            return DenseList(name, layout, per_cell, strides, rows, boxes, _values(rows))
+            return DenseList(name, layout, per_cell, strides, rows, boxes, kind_of_values(rows))
     rows = array if axes[0] == "anchors_first" else array.T
-    return DenseList(name, axes[0], 0, (), rows, evidence.box_form(rows[:, :4]), _values(rows))
+    return DenseList(name, axes[0], 0, (), rows, evidence.box_form(rows[:, :4]), kind_of_values(rows))
 
 
 def _grids(count: int, height_px: int, width_px: int) -> Iterator[tuple[int, tuple[int, ...]]]:
@@ -128,7 +128,8 @@ def _correlation(points: NDArray[np.float32], centres: NDArray[np.float32]) -> f
         return float(np.nan_to_num((a * b).sum(axis=0) / spread).min())
 
 
-def _values(rows: NDArray[np.float32]) -> Values:
+def kind_of_values(rows: NDArray[np.float32]) -> Values:
+    """Tell what the columns of (A, row) candidates from the fifth on are."""
     others = rows[:, 4:]
     beyond = ((others < -_ROUNDING) | (others > 1 + _ROUNDING)).any(axis=0)
     return "logits" if beyond.all() else "mixed" if beyond.any() else "shares"

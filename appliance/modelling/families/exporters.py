@@ -16,6 +16,8 @@ CENTRED = Preprocessing("RGB8", 255.0, fit="letterbox", resize="linear", pad_val
 """Ultralytics, YOLOv5, YOLOv7: `LetterBox` in the middle."""
 YOLOX = Preprocessing("BGR8", 1.0, fit="letterbox_top_left", resize="linear", pad_value=114)
 """Megvii YOLOX, yolox/data/data_augment.py, preproc."""
+DARKNET = replace(CENTRED, fit="letterbox_floor", pad_value=128)
+"""darknet, src/image.c, letterbox_image: half-grey beside the picture."""
 _TOP_LEFT = replace(CENTRED, fit="letterbox_top_left")
 _LIBREYOLO = {
     # Source: libreyolo 1.6, libreyolo/preprocess, libreyolo/models/darknet/preprocess.py; Pillow resizes antialiased
