@@ -53,15 +53,31 @@ def read_layout(folder: Path) -> Layout | None:
         DatasetError: It has `names`, but isn't what Ultralytics writes.
     """
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        try:
-            content = yaml.safe_load(read_text(path))
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f", line {mark.line + 1}" if mark else ""
-            raise DatasetError(f"{path}{line}: expected YAML, got: {getattr(error, 'problem', error)}") from error
+        content = _yaml(path)
         if isinstance(content, dict) and "names" in content:
             return _layout(content, path)
     return None
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Read class names from a file: YAML with `names`, a YAML or JSON list, else a text with a name a line.
+
+    Raises:
+        DatasetError: The file can't be read, or holds no names that differ.
+    """
+    if path.suffix.lower() not in (".yaml", ".yml", ".json"):
+        return _names(names_in(read_text(path).splitlines()), path)
+    content = _yaml(path)
+    return _names(content.get("names", content) if isinstance(content, dict) else content, path)
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise DatasetError(f"{path}{line}: expected YAML, got: {getattr(error, 'problem', error)}") from error
 
 
 def _layout(content: dict[str, Any], path: Path) -> Layout:

@@ -47,7 +47,7 @@ class ImportOptions:
     Attributes:
         classes: Class names in the order of the network's class ids.
         size: Width and height in px.
-        divisor, mean, std: As in `Preprocessing`.
+        pixel_format, divisor, mean, std, fit, resize, pad_value: As in `Preprocessing`.
         decode: Options of the family (`--decode key=value`), e.g. anchors.
         constants: Values for inputs beside the image (`--constant name=1,2`).
     """
@@ -61,6 +61,8 @@ class ImportOptions:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     fit: Fit | None = None
+    resize: Resize | None = None
+    pad_value: int | None = None
     score: float | None = None
     nms_iou: float | None = None
     decode: Mapping[str, Any] = field(default_factory=dict)
