@@ -14,7 +14,7 @@ from appliance.limited.rights import Rights, give_up_rights, limit_memory, limit
 
 def main(name: str, payload_fd: int, answer_fd: int, limits: Limits) -> None:
     """Confine this process, run the function, answer."""
-    rights = give_up_rights(uses_devices=limits.uses_devices)
+    rights = give_up_rights(uses_devices=limits.uses_devices, gives_way=limits.gives_way)
     module, _, function = name.partition(":")
     job: Job = getattr(importlib.import_module(module), function)
     request, blobs = read_payload(payload_fd)

@@ -14,6 +14,8 @@ class Limits:
         reply_mb: Largest answer with all blobs, MiB.
         uses_devices: It works on a GPU: drivers map far more than any limit and write to device files, so address
             space and writing are left unconfined.
+        gives_way: It runs only where nobody else wants the CPU: for a machine whose line is running. On a busy machine
+            it may then take very long.
     """
 
     memory_mb: int = 2048
@@ -21,3 +23,4 @@ class Limits:
     wall_s: float = 120.0
     reply_mb: int = 256
     uses_devices: bool = False
+    gives_way: bool = False

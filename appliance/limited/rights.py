@@ -6,12 +6,13 @@ network           own network namespace (user_namespaces(7)), and      told in `
 writing, exec     landlock(7): no file may be written, made, removed   told in `Rights.files`
                   or executed; and RLIMIT_FSIZE 0
 memory, CPU, core setrlimit(2)                                         always there
-the machine's CPU SCHED_IDLE (sched(7)): runs where nobody else wants  nice 19
+the machine's CPU SCHED_IDLE and autogroup nice 19 (sched(7)), if asked  nice 19
 
 `unshare`, landlock and seccomp act on the calling thread and on threads made later: so they come before NumPy, whose
 BLAS may start threads when it is imported.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -39,10 +40,11 @@ class Rights:
         return asdict(self)
 
 
-def give_up_rights(*, uses_devices: bool) -> Rights:
+def give_up_rights(*, uses_devices: bool, gives_way: bool) -> Rights:
     """Drop to the lowest priority, leave the network, stop writing; before any import that starts threads."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    _lowest_priority()
+    if gives_way:
+        _lowest_priority()
     _set_limit(resource.RLIMIT_CORE, 0)
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     network = _leave_network()
@@ -79,10 +81,11 @@ def _set_limit(which: int, value: int) -> None:
 
 def _lowest_priority() -> None:
     os.nice(19)
-    try:
+    with contextlib.suppress(OSError):  # a container may forbid it; nice stays
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    except OSError:
-        return  # a container may forbid it; nice stays
+    # Our session is a group of its own, whose share of the CPU the two above don't lessen (sched(7), autogroup).
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write("19")
 
 
 def _leave_network() -> str:

@@ -58,16 +58,25 @@ class ModelSession:
         """Run every batch size on grey noise; yields size and the nanoseconds its last run took.
 
         Raises:
-            ModelError: The network fails on valid input.
+            ModelError: The network fails on valid input, or gives numbers that aren't finite.
         """
         noise = np.random.default_rng(0).integers(64, 192, (self.max_batch, *self.frame_shape), np.uint8)
         for size in range(1, self.max_batch + 1):
             took_ns = 0
             for _ in range(_WARM_UP_RUNS):
                 start_ns = time.monotonic_ns()
-                self.run(noise[:size])
+                outputs = self.run(noise[:size])
                 took_ns = time.monotonic_ns() - start_ns
+            self._refuse_infinite(outputs)
             yield size, took_ns
+
+    def _refuse_infinite(self, outputs: list[NDArray[np.float32]]) -> None:
+        for name, output in zip(self.output_shapes, outputs, strict=True):
+            if not np.isfinite(output).all():
+                raise ModelError(
+                    f"{self._where}: output '{name}' holds NaN or infinite values for an ordinary image (grey noise); "
+                    f"such frames could never be judged: export the model anew"
+                )
 
     def run(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Run the network once, reading the batch where it lies: no copy is made of it.
