@@ -20,6 +20,7 @@ held for the peer still leaves.
 import contextlib
 import logging
 import os
+import select
 import socket
 import stat
 import threading
@@ -47,8 +48,6 @@ class Connection:
     """One accepted connection, by its descriptor."""
 
     since_s: float
-    is_accepted: bool = False
-    """libzmq's event was read; a message may overtake it."""
     has_spoken: bool = False
     is_ending: bool = False
     key: str = ""
@@ -70,6 +69,10 @@ class _Admission:
 
 class Doorkeeper:
     """Runs beside one bound socket until `stop`; `identify` and `hang_up` may be called from the socket's thread.
+
+    libzmq queues a connection's events before its first message can be read, and its end before its descriptor can
+    be another's. So whoever looks a descriptor up takes in the waiting events first, under the lock; how late this
+    thread runs then doesn't matter.
 
     Args:
         handshake_s: libzmq drops a connection that has not finished its handshake by then.
@@ -98,7 +101,9 @@ class Doorkeeper:
         self.hung_up = 0
         self._admission = _open_admission(context, keys) if keys is not None else None
         self._monitor = Monitor(context, watched)
-        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._failed_handshakes = 0
+        self._is_stopping = False
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name=f"doorkeeper {role}", daemon=True)
         self._thread.start()
 
@@ -119,12 +124,15 @@ class Doorkeeper:
             return Connection(0.0)
         assert isinstance(fd, int)
         with self._lock:
-            connection = self._connections.setdefault(fd, Connection(time.monotonic()))
+            if self._take_events():
+                os.eventfd_write(self._wake_fd, 1)  # there may be more to do than to take them
+            connection = self._connections.get(fd) or Connection(0.0)  # ended already: nobody's entry
             connection.has_spoken = True
             if self._admission is not None:
                 connection.key, connection.client = str(frame.get(zap.KEY_PROPERTY)), str(frame.get("User-Id"))
                 if not self._is_allowed(connection.key):
-                    self._end(fd, connection)
+                    if fd in self._connections:
+                        self._end(fd, connection)
                     return None
         return connection
 
@@ -152,9 +160,10 @@ class Doorkeeper:
 
     def stop(self) -> None:
         """End the thread and free its sockets; the watched socket must still be open."""
-        os.eventfd_write(self._stop_fd, 1)
+        self._is_stopping = True
+        os.eventfd_write(self._wake_fd, 1)
         self._thread.join()
-        os.close(self._stop_fd)
+        os.close(self._wake_fd)
         self._monitor.close()
         if self._admission is not None:
             self._admission.socket.close(0)
@@ -162,54 +171,40 @@ class Doorkeeper:
     # -- the thread
 
     def _run(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._stop_fd, zmq.POLLIN)
-        poller.register(self._monitor.socket, zmq.POLLIN)
+        # Descriptors, not zmq_poll: that would touch the monitor's socket without the lock. They become readable once
+        # for all that has happened, so each turn takes everything.
+        poller = select.poll()
+        poller.register(self._wake_fd, select.POLLIN)
+        poller.register(self._monitor.socket.fileno(), select.POLLIN)
         if self._admission is not None:
-            poller.register(self._admission.socket, zmq.POLLIN)
-        while True:
-            ready = dict(poller.poll(int(KEYS_POLL_S * 500) if self._admission is not None else None))
-            if self._stop_fd in ready:
-                return
+            poller.register(self._admission.socket.fileno(), select.POLLIN)
+        while not self._is_stopping:
             try:
-                self._follow()
-                self._forget_strays()
+                self.follow()
                 if self._admission is not None:
                     self._look_at_keys(self._admission)
-                    if self._admission.socket in ready:
-                        self._admit(self._admission)
+                    self._admit(self._admission)
             except Exception:
                 log.exception("doorkeeper of %s goes on after", self._role)
+            poller.poll(KEYS_POLL_S * 500 if self._admission is not None else None)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._wake_fd)
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Take in what happened to the connections, and act on it: one turn of the thread."""
+        with self._lock:
+            self._take_events()
+            staying = {fd: connection for fd, connection in self._connections.items() if not connection.is_ending}
+            while len(staying) > MAX_CONNECTIONS:
+                del staying[self._make_room(staying)]
+            failed, self._failed_handshakes = self._failed_handshakes, 0
+        if self._admission is not None:
+            for _ in range(failed):
+                self._audit.note(logging.WARNING, "a connection ended before or during its handshake")
+
+    def _make_room(self, staying: dict[int, Connection]) -> int:
+        """Hang up on one; gives its descriptor."""
         now_s = time.monotonic()
-        with self._lock:
-            for event in self._monitor.events():
-                if event.kind == zmq.EVENT_ACCEPTED:
-                    self._accepted(event.value, now_s)
-                elif event.kind == zmq.EVENT_DISCONNECTED:
-                    self._connections.pop(event.value, None)
-                elif self._admission is not None and event.kind != zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                    self._audit.note(logging.WARNING, "a connection ended before or during its handshake")
-
-    def _accepted(self, fd: int, now_s: float) -> None:
-        early = self._connections.get(fd)
-        if early is None or early.is_accepted:
-            self._connections[fd] = early = Connection(now_s)
-        early.is_accepted = True
-        staying = {fd: connection for fd, connection in self._connections.items() if not connection.is_ending}
-        if len(staying) > MAX_CONNECTIONS:
-            self._make_room(staying, now_s)
-
-    def _forget_strays(self) -> None:
-        """Drop entries that a message brought in after its connection had ended: no event will take them away."""
-        old_s = time.monotonic() - self._outlived_s
-        with self._lock:
-            for fd, connection in list(self._connections.items()):
-                if not connection.is_accepted and connection.since_s < old_s:
-                    del self._connections[fd]
-
-    def _make_room(self, staying: dict[int, Connection], now_s: float) -> None:
         silent = [
             fd
             for fd, connection in staying.items()
@@ -218,6 +213,7 @@ class Doorkeeper:
         fd = silent[0] if len(silent) > 1 else next(reversed(staying))
         self._audit.note(logging.WARNING, f"more than {MAX_CONNECTIONS} connections: hanging up on one")
         self._end(fd, staying[fd])
+        return fd
 
     def _admit(self, admission: _Admission) -> None:
         while True:
@@ -261,6 +257,20 @@ class Doorkeeper:
             self._audit.note(logging.INFO, f"{now[key].name} is allowed: {roles}", is_limited=False)
 
     # -- under the lock
+
+    def _take_events(self) -> int:
+        """Bring the connections up to date; gives the number of events."""
+        now_s, taken = time.monotonic(), 0
+        for event in self._monitor.events():
+            taken += 1
+            if event.kind == zmq.EVENT_ACCEPTED:
+                self._connections.pop(event.value, None)  # insertion order is age
+                self._connections[event.value] = Connection(now_s)
+            elif event.kind == zmq.EVENT_DISCONNECTED:
+                self._connections.pop(event.value, None)
+            elif event.kind != zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._failed_handshakes += 1
+        return taken
 
     def _is_allowed(self, key: str) -> bool:
         client = self._admission.allowed.get(key) if self._admission is not None else None

@@ -27,7 +27,7 @@ class ConnectionEvent:
 
 
 class Monitor:
-    """The reading end of a socket's events. Any one thread.
+    """The reading end of a socket's events. One thread at a time.
 
     libzmq's I/O thread *blocks* when events are not read and their queue is full: this queue has no limit, and
     whoever holds a monitor reads it now and then.
@@ -42,9 +42,9 @@ class Monitor:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.connect(address)
 
-    def events(self, limit: int = 1000) -> Iterator[ConnectionEvent]:
-        """Yield waiting events."""
-        for _ in range(limit):
+    def events(self) -> Iterator[ConnectionEvent]:
+        """Yield events until none waits."""
+        while True:
             try:
                 head, _endpoint = self.socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
