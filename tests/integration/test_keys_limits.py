@@ -5,31 +5,31 @@ import itertools
 import os
 import socket
 import struct
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zmq
 
 from appliance.errors import PublishError
+from appliance.testing.patience import PATIENCE_S, wait_for
 from appliance.testing.zmtp import dial, greeting, ready
+from appliance.wire import sockets
 from appliance.wire.broadcast import MAX_TOPICS
 from appliance.wire.client_keys import ClientKeys
 from appliance.wire.control_lane import ControlClient, ControlServer
 from appliance.wire.doorkeeper import MAX_CONNECTIONS
 from appliance.wire.keys import KeyStore
-from appliance.wire.sockets import HANDSHAKE_MS
 from appliance.wire.verdict_lane import VERDICT_TOPICS, VerdictPublisher, VerdictSubscriber
 
-PATIENCE_S = 10.0
 GREETING, CURVE_GREETING = greeting(), greeting(b"CURVE")
 
 
 @pytest.fixture(params=["without keys", "with keys"])
 def lane_and_keys(
-    request: pytest.FixtureRequest, tmp_path: Path
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[VerdictPublisher, ClientKeys | None]]:
+    monkeypatch.setattr(sockets, "HANDSHAKE_MS", 600_000)  # what hangs does so for good: nobody can wait for its end
     if request.param == "without keys":
         lane, keys = VerdictPublisher("tcp://127.0.0.1:0"), None
     else:
@@ -38,13 +38,6 @@ def lane_and_keys(
         lane, keys = VerdictPublisher("tcp://0.0.0.0:0", store), store.box_keys()
     yield lane, keys
     lane.close()
-
-
-def wait_for(is_true: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not is_true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 def is_closed(peer: socket.socket) -> bool:
@@ -74,10 +67,8 @@ def test_two_hundred_hanging_connections_keep_no_good_client_out(
         for peer in crowd:
             with contextlib.suppress(ConnectionError):
                 peer.sendall(said)
-        start_s = time.monotonic()
         after = stack.enter_context(VerdictSubscriber(lane.bound_endpoint, keys=keys))
         wait_for(lambda: (lane.take_subscriptions(), lane.subscriptions)[1] == 4)
-        assert time.monotonic() - start_s < HANDSHAKE_MS / 1000  # nobody waited for the crowd to time out
         lane.send("verdict.line1.tabs", b"{}")
         assert before.receive(PATIENCE_S) == after.receive(PATIENCE_S) == ("verdict.line1.tabs", b"{}")
         wait_for(lambda: door(lane) <= MAX_CONNECTIONS)
@@ -93,9 +84,7 @@ def test_a_hanging_handshake_ends_by_itself(tmp_path: Path) -> None:
         for lane, said in itertools.product(lanes, (b"", GREETING, CURVE_GREETING + b"\x04\xc8\x05HELLO")):
             peers.append(stack.enter_context(dial(lane.bound_endpoint)))
             peers[-1].sendall(said)
-        start_s = time.monotonic()
         wait_for(lambda: all(is_closed(peer) for peer in peers))
-        assert time.monotonic() - start_s < HANDSHAKE_MS / 1000 + 1
     for lane in lanes:
         lane.close()
 
@@ -114,7 +103,7 @@ def test_places_filled_by_those_who_behave_are_kept(tmp_path: Path) -> None:
         subscriber.connect(lane.bound_endpoint)
     wait_for(lambda: (lane.take_subscriptions(), lane._server.doorkeeper.hung_up)[1] >= 10)
     lane.send("verdict.line1.tabs", b"{}")
-    assert all(subscriber.poll(5000) for subscriber in subscribers[:MAX_CONNECTIONS])
+    assert all(subscriber.poll(PATIENCE_S * 1000) for subscriber in subscribers[:MAX_CONNECTIONS])
     context.destroy(linger=0)
     lane.close()
 
@@ -126,15 +115,13 @@ def test_a_peer_with_too_many_subscriptions_is_hung_up_on(tmp_path: Path, endpoi
     except PublishError:
         assert "::1" in endpoint
         pytest.skip("no IPv6 here")
-    with (
-        VerdictSubscriber(lane.bound_endpoint) as good,
-        VerdictSubscriber(lane.bound_endpoint, tuple(f"t{n}" for n in range(MAX_TOPICS + 1))) as greedy,
-    ):
-        wait_for(lambda: (lane.take_subscriptions(), lane._server.doorkeeper.hung_up)[1] > 0)
-        wait_for(lambda: (lane.take_subscriptions(), lane.subscriptions)[1] >= len(VERDICT_TOPICS))
-        lane.send("verdict.line1.tabs", b"{}")
-        assert good.receive(PATIENCE_S) is not None
-        assert greedy.receive(0) is None
+    topics = tuple(f"t{n}" for n in range(MAX_TOPICS + 1))
+    with VerdictSubscriber(lane.bound_endpoint) as good:
+        wait_for(lambda: (lane.take_subscriptions(), lane.subscriptions)[1] == len(VERDICT_TOPICS))
+        with VerdictSubscriber(lane.bound_endpoint, topics):
+            wait_for(lambda: (lane.take_subscriptions(), lane._server.doorkeeper.hung_up)[1] > 0)
+            lane.send("verdict.line1.tabs", b"{}")
+            assert good.receive(PATIENCE_S) is not None
     lane.close()
 
 

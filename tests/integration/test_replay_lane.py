@@ -7,6 +7,7 @@ import pytest
 import zmq
 
 from appliance.errors import PeerSilent, PublishError
+from appliance.testing.patience import PATIENCE_S
 from appliance.wire.replay import (
     MAX_REPLY_BYTES,
     MAX_ROWS,
@@ -82,33 +83,33 @@ def client(service: RowService) -> Iterator[ReplayClient]:
 def test_rows_come_in_pieces_until_the_range_is_done(client: ReplayClient) -> None:
     fetched: list[int] = []
     while len(fetched) < 1990:
-        answer = client.get(EPOCH, fetched[-1] + 1 if fetched else 21, 2**63 - 1)
+        answer = client.get(EPOCH, fetched[-1] + 1 if fetched else 21, 2**63 - 1, PATIENCE_S)
         assert isinstance(answer, Rows)
         assert len(answer.rows) <= MAX_ROWS
         fetched += [seq for seq, _ in answer.rows]
     assert fetched == list(range(21, 2011))
-    assert client.get(EPOCH, 2011, 2011) == Rows(EPOCH, 2010, [])
+    assert client.get(EPOCH, 2011, 2011, PATIENCE_S) == Rows(EPOCH, 2010, [])
 
 
 def test_large_rows_are_cut_to_the_size_of_an_answer() -> None:
     service = RowService(body=b"x" * (MAX_REPLY_BYTES // 3))
     with ReplayClient(service.server.bound_endpoint) as client:
-        answer = client.get(EPOCH, 11, 100)
+        answer = client.get(EPOCH, 11, 100, PATIENCE_S)
     service.stop()
     assert isinstance(answer, Rows)
     assert [seq for seq, _ in answer.rows] == [11, 12, 13]
 
 
 def test_deleted_rows_and_another_journal_are_named(client: ReplayClient) -> None:
-    assert client.get(EPOCH, 1, 20) == Gone(11)
-    assert client.get("other", 1, 20) == BadEpoch(EPOCH)
-    assert client.head() == JournalHead(EPOCH, 11, 2010)
+    assert client.get(EPOCH, 1, 20, PATIENCE_S) == Gone(11)
+    assert client.get("other", 1, 20, PATIENCE_S) == BadEpoch(EPOCH)
+    assert client.head(PATIENCE_S) == JournalHead(EPOCH, 11, 2010)
 
 
 def test_acknowledgements_are_confirmed_or_refused(client: ReplayClient) -> None:
-    assert client.acknowledge("mes", EPOCH, 2010) == Acked("mes", 2010)
+    assert client.acknowledge("mes", EPOCH, 2010, PATIENCE_S) == Acked("mes", 2010)
     with pytest.raises(PublishError, match="beyond the head"):
-        client.acknowledge("mes", EPOCH, 2011)
+        client.acknowledge("mes", EPOCH, 2011, PATIENCE_S)
 
 
 def test_a_req_socket_works_as_well(service: RowService) -> None:
@@ -116,7 +117,7 @@ def test_a_req_socket_works_as_well(service: RowService) -> None:
         socket.linger = 0
         socket.connect(service.server.bound_endpoint)
         socket.send_multipart([b"HEAD"])
-        assert socket.poll(5000)
+        assert socket.poll(PATIENCE_S * 1000)
         assert socket.recv_multipart() == [b"HEAD", b"e1", b"11", b"2010"]
 
 
@@ -142,7 +143,7 @@ def test_what_is_no_request_gets_a_clear_error(service: RowService, frames: list
         socket.linger = 0
         socket.connect(service.server.bound_endpoint)
         socket.send_multipart(frames)
-        assert socket.poll(5000)
+        assert socket.poll(PATIENCE_S * 1000)
         kind, text = socket.recv_multipart()
     assert kind == b"ERROR"
     assert says in text.decode()
@@ -156,7 +157,7 @@ def test_messages_of_many_frames_and_nothing_but_envelope_are_thrown_away(servic
         socket.send_multipart([b"GET"] * 10_000)
         socket.send_multipart([b""])
         socket.send_multipart([b"HEAD"])
-        assert socket.poll(5000)
+        assert socket.poll(PATIENCE_S * 1000)
         assert socket.recv_multipart()[0] == b"HEAD"
 
 
@@ -170,7 +171,7 @@ def test_a_peer_that_asks_and_never_reads_costs_counted_answers_and_nobody_else(
             greedy.send_multipart([b"GET", b"e1", b"11", b"510"])
         with ReplayClient(service.server.bound_endpoint) as client:
             while not service.server.dropped:
-                assert client.head(10).head_seq == 2010
+                assert client.head(PATIENCE_S).head_seq == 2010
     service.stop()
 
 

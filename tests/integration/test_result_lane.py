@@ -1,14 +1,13 @@
 """Result lane between real sockets: order, gaps, lost tails, greeting."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
+from appliance.testing.patience import PATIENCE_S, wait_for
 from appliance.wire.result_lane import Gap, Heartbeat, Result, ResultPublisher, ResultSubscriber
 
-PATIENCE_S = 10.0
 AT_NS = 1_700_000_000_000_000_000
 
 
@@ -17,13 +16,6 @@ def lane() -> Iterator[ResultPublisher]:
     lane = ResultPublisher("tcp://127.0.0.1:0")
     yield lane
     lane.close()
-
-
-def wait_for(is_true: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not is_true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 def wait_for_subscriptions(lane: ResultPublisher, wanted: int) -> None:
