@@ -12,14 +12,16 @@ from typing import Any, Self
 from appliance.config import load, load_recipe, recipe_reference
 from appliance.messages import Finding, Reason, Trigger, TriggerFlag, VerdictWord
 from appliance.tally import AnnouncedWriter, DecidedReader, Decision
+from appliance.testing.patience import PATIENCE_S
 from appliance.testing.whole_appliance import REPOSITORY
 from appliance.wire.control_lane import ControlClient
 from appliance.wire.publisher_link import PublisherLink, decode_recipes
 from appliance.wire.verdict_lane import VerdictSubscriber
 
-PATIENCE_S = 10.0
 TOPICS = ("verdict.", "sim.verdict.", "line.", "sim.line.")
-DEADLINE_MS = 400
+DEADLINE_MS = 4000
+MARGIN_MS = 2000
+"""A busy test machine may not run us for a second: findings have two to come, an UNKNOWN that is late by then one."""
 
 _RECIPE = """
 name = "{name}"
@@ -47,7 +49,7 @@ state_dir = "state"
 [delivery]
 verdict_endpoint = "ipc://{folder}/verdicts"
 control_endpoint = "ipc://{folder}/control"
-send_margin_ms = 100  # a busy test machine may not run us for many milliseconds
+send_margin_ms = {margin_ms}
 count_tolerance_ms = {count_tolerance_ms}
 """
 _CAMERA = """
@@ -88,6 +90,7 @@ class LineStand:
             repository=REPOSITORY,
             folder=folder,
             count_tolerance_ms=count_tolerance_ms,
+            margin_ms=MARGIN_MS,
         )
         self.config_path = folder / "config.toml"
         self.config_path.write_text(
@@ -226,6 +229,21 @@ class LineStand:
         seen = len(self.verdicts)
         self.until(lambda: len(self.verdicts) > seen)
         return self.verdicts[seen]
+
+    def verdict_of(self, trigger: Trigger, camera: str = "cam0") -> dict[str, Any]:
+        """Wait for the verdict of the part that a trigger belongs to."""
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            found.extend(
+                verdict
+                for verdict in self.verdicts
+                if (camera, trigger.trigger_id) in {(view["camera"], view["trigger_id"]) for view in verdict["views"]}
+            )
+            return bool(found)
+
+        self.until(is_there)
+        return found[0]
 
     def until_state(self, **wanted: Any) -> dict[str, Any]:
         """Wait until the line's state says so."""

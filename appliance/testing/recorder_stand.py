@@ -30,10 +30,10 @@ from appliance.ring import FrameRing, RingLayout
 from appliance.stage import Stage
 from appliance.tally import AnnouncedWriter, DecidedWriter, Decision, IdBlock, SpoolWriter, ledger_epoch
 from appliance.testing.marked_frames import mark
+from appliance.testing.patience import PATIENCE_S
 from appliance.testing.replayed import replayed_rows
 from appliance.wire.result_lane import Heartbeat, Result, ResultSubscriber
 
-PATIENCE_S = 15.0
 REPOSITORY = Path(__file__).parents[2]
 WIDTH, HEIGHT = 64, 48
 _CONFIG = """

@@ -24,6 +24,7 @@ from appliance.client import (
 )
 from appliance.contracts.catalogue import CONTRACTS, packaged_directory
 from appliance.messages.control import ControlStatus
+from appliance.testing.patience import PATIENCE_S
 from appliance.testing.whole_appliance import CAMERA, WholeAppliance
 
 SIMULATED = ("sim.result.",)
@@ -95,7 +96,7 @@ class RawPeer:
 
     def ask(self, *frames: bytes) -> list[bytes]:
         self.socket.send_multipart(frames)
-        assert self.socket.poll(10_000)
+        assert self.socket.poll(PATIENCE_S * 1000)
         return self.socket.recv_multipart()
 
     def close(self) -> None:
@@ -189,7 +190,7 @@ def test_the_clients_follow_a_running_appliance(whole: WholeAppliance) -> None:
     with (
         VerdictClient(delivery.verdict_endpoint, ("sim.verdict.", "sim.line.")) as verdict_client,
         ResultClient(recorder.result_endpoint, recorder.replay_endpoint, "mes", topics=SIMULATED) as result_client,
-        ControlClient(delivery.control_endpoint) as control_client,
+        ControlClient(delivery.control_endpoint, timeout_s=PATIENCE_S) as control_client,
     ):
 
         def have_enough() -> bool:
@@ -206,7 +207,7 @@ def test_the_clients_follow_a_running_appliance(whole: WholeAppliance) -> None:
         state = control_client.state()
         assert state.holds
         assert state.content["state"]["line"] == whole.config.line
-        coming = verdicts[-1].message["views"][0]["trigger_id"] + 20
+        coming = verdicts[-1].message["views"][0]["trigger_id"] + 40
         assert control_client.part_set(at_trigger(CAMERA, coming), "P-7", lot="lot 3").holds
         assert control_client.part_set(at_trigger(CAMERA, 1), "P-8").status is ControlStatus.LATE
 

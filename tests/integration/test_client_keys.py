@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from appliance.client import ClientKeys, Cursor, Result, ResultClient
+from appliance.testing.patience import PATIENCE_S
 from appliance.testing.result_stand import ServedStand
 from appliance.wire.certificate import write_certificate
 from appliance.wire.client_keys import Role
 from appliance.wire.keys import KeyStore
 
-PATIENCE_S = 15.0
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

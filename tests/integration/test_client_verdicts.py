@@ -23,10 +23,9 @@ from appliance.client import (
 from appliance.clock import rfc3339
 from appliance.errors import PeerSilent, PublishError
 from appliance.messages.control import ControlStatus, control_reply, parse_request
+from appliance.testing.patience import PATIENCE_S
 from appliance.wire.control_lane import ControlServer
 from appliance.wire.verdict_lane import VerdictPublisher
-
-PATIENCE_S = 10.0
 
 
 @pytest.fixture
@@ -125,10 +124,12 @@ def answering(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[Co
 
     thread = threading.Thread(target=serve)
     thread.start()
-    yield server
-    is_stopping.set()
-    thread.join()
-    server.close()
+    try:
+        yield server
+    finally:
+        is_stopping.set()
+        thread.join()
+        server.close()
 
 
 def test_every_friendly_method_sends_a_request_the_appliance_understands() -> None:
@@ -139,7 +140,7 @@ def test_every_friendly_method_sends_a_request_the_appliance_understands() -> No
         asked.append(body)
         return control_reply(body["id"], ControlStatus.OK, "done")
 
-    with answering(answer) as server, ControlClient(server.bound_endpoint) as client:
+    with answering(answer) as server, ControlClient(server.bound_endpoint, timeout_s=PATIENCE_S) as client:
         replies = [
             client.part_set(at_trigger("cam0", 7), "P-1", lot="lot 7"),
             client.part_set(at_encoder("cam0", 1200, tolerance=3), "P-2", recipe="tabs"),
@@ -170,7 +171,7 @@ def test_a_refusal_is_an_answer_that_does_not_hold() -> None:
     def refuse(body: dict[str, Any]) -> dict[str, Any]:
         return control_reply(body["id"], ControlStatus.LATE, "trigger 7 of cam0 has passed")
 
-    with answering(refuse) as server, ControlClient(server.bound_endpoint) as client:
+    with answering(refuse) as server, ControlClient(server.bound_endpoint, timeout_s=PATIENCE_S) as client:
         reply = client.part_set(at_trigger("cam0", 7), "P-1")
     assert reply.status is ControlStatus.LATE
     assert not reply.holds

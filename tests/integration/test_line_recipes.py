@@ -13,6 +13,7 @@ from appliance.box.process_table import process_table
 from appliance.box.supervisor import Supervisor
 from appliance.config import load
 from appliance.testing.line_stand import LineStand, recipe_text
+from appliance.testing.patience import PATIENCE_S
 from appliance.testing.whole_appliance import REPOSITORY
 from appliance.wire.control_lane import ControlClient
 from appliance.wire.verdict_lane import VerdictSubscriber
@@ -34,7 +35,7 @@ def at_id(trigger_id: int) -> dict[str, Any]:
 def select(stand: LineStand, recipe: str, bind: dict[str, Any]) -> dict[str, Any]:
     """Ask, and play the inspector meanwhile."""
     stand.client._client.socket.send_json({"request": "recipe.select", "recipe": recipe, "from": bind})
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_S
     while (frames := stand.client._client.receive(0.02)) is None:
         assert time.monotonic() < end
         stand.hear_publisher()
@@ -47,7 +48,7 @@ def passes(stand: LineStand, *recipes: str) -> dict[str, Any]:
     trigger = stand.announce()
     for recipe in recipes:
         stand.find("cam0", trigger, recipe=recipe)
-    return stand.next_verdict()
+    return stand.verdict_of(trigger)
 
 
 def test_a_switch_holds_from_its_trigger_on_and_through_restarts(stand: LineStand) -> None:
@@ -154,7 +155,7 @@ def test_a_real_inspector_changes_its_rules_at_the_very_trigger(tmp_path: Path) 
     ):
 
         def follow(until: int) -> None:
-            end = time.monotonic() + 30
+            end = time.monotonic() + PATIENCE_S
             while sum(verdict["verdict"] != "UNKNOWN" for verdict in verdicts) < until:
                 assert time.monotonic() < end, f"{len(verdicts)} verdicts; {lines[-5:]}"
                 supervisor.step()

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,11 @@ from pymodbus.client import ModbusTcpClient
 
 from appliance.clock import NS_PER_MS, rfc3339
 from appliance.config import load
+from appliance.testing.patience import PATIENCE_S, wait_for
 from appliance.testing.whole_appliance import REPOSITORY
 from appliance.wire.control_lane import ControlServer
 from appliance.wire.verdict_lane import VerdictPublisher
 
-PATIENCE_S = 10.0
-SILENCE_S = 2.0
 CONFIG = """
 line = "line1"
 station = "tabs"
@@ -57,19 +56,13 @@ class Stand:
         argv = [sys.executable, "-m", "appliance", "stage", "modbus", "--config", str(config_path)]
         self.process = subprocess.Popen(argv)
         self.master = ModbusTcpClient("127.0.0.1", port=port, timeout=PATIENCE_S, retries=0)
-        self.wait_for(self.master.connect)
-        self.wait_for(self.hears_us)
+        wait_for(self.master.connect)
+        wait_for(self.hears_us)
 
     def hears_us(self) -> bool:
         self.lane.take_subscriptions()
         self.say_ready()
         return PRESENT in self.bits()
-
-    def wait_for(self, is_true: Callable[[], object], within_s: float = PATIENCE_S) -> None:
-        end = time.monotonic() + within_s
-        while not is_true():
-            assert time.monotonic() < end, "waited in vain"
-            time.sleep(0.005)
 
     def bits(self) -> set[int]:
         bits = self.master.read_discrete_inputs(0, count=16).bits
@@ -119,7 +112,7 @@ class Stand:
                 requests.append(request)
             return bool(requests)
 
-        self.wait_for(has_come)
+        wait_for(has_come)
         return requests[0]
 
     def hang_up(self, end: VerdictPublisher | ControlServer) -> None:
@@ -129,7 +122,7 @@ class Stand:
     def close(self) -> None:
         self.master.close()
         self.process.terminate()
-        assert self.process.wait(5) == 0
+        assert self.process.wait(PATIENCE_S) == 0
         for end in self.open_ends.copy():
             self.hang_up(end)
 
@@ -144,20 +137,19 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 
 
 def test_verdicts_are_shown_until_the_publisher_falls_silent(stand: Stand) -> None:
-    stand.say_ready()
     stand.say_verdict(1, "OK")
-    stand.wait_for(lambda: stand.bits() == {READY, PRESENT, VALID, OK}, within_s=1.0)
+    wait_for(lambda: (stand.say_ready(), stand.bits())[1] == {READY, PRESENT, VALID, OK})  # ready is true for 1.5 s
     heartbeat = stand.registers()[1]
-    stand.wait_for(lambda: stand.registers()[1] != heartbeat)
-    stand.wait_for(lambda: stand.bits() == {PRESENT}, within_s=SILENCE_S)  # it still answers heartbeats
+    wait_for(lambda: stand.registers()[1] != heartbeat)
+    wait_for(lambda: stand.bits() == {PRESENT})  # it still answers heartbeats
     stand.hang_up(stand.lane)
-    stand.wait_for(lambda: stand.bits() == set(), within_s=SILENCE_S)
+    wait_for(lambda: stand.bits() == set())
 
 
 def test_simulated_verdicts_are_not_shown_to_a_production_plc(stand: Stand) -> None:
     stand.say_verdict(1, "OK", topic="sim.verdict.line1.tabs")
     stand.say_verdict(2, "NG")
-    stand.wait_for(lambda: stand.registers()[4:6] == [0, 2])
+    wait_for(lambda: stand.registers()[4:6] == [0, 2])
     assert SIMULATED not in stand.bits()
     ring = stand.master.read_input_registers(32, count=36).registers
     assert ring[12:24] == [0] * 12
@@ -166,15 +158,15 @@ def test_simulated_verdicts_are_not_shown_to_a_production_plc(stand: Stand) -> N
 
 def test_commands_reach_the_publisher_and_its_answers_the_plc(stand: Stand) -> None:
     stand.say_verdict(7, "OK")
-    stand.wait_for(lambda: stand.registers()[4:6] == [0, 7])
+    wait_for(lambda: stand.registers()[4:6] == [0, 7])
     assert not stand.master.write_registers(0, [0, 41, 0, 7]).isError()
     assert stand.answer("conflict")["controller_count"] == 41
     assert stand.answer("ok") == {"request": "result.ack", "verdict_seq": 7, "id": 2}
-    stand.wait_for(lambda: stand.registers()[23:26] == [2, 2, 2])
+    wait_for(lambda: stand.registers()[23:26] == [2, 2, 2])
     stand.master.write_coil(0, False)
     stand.master.write_coil(0, True)
     assert stand.answer("refused")["request"] == "line.resync"
-    stand.wait_for(lambda: stand.registers()[23:26] == [3, 3, 7])
+    wait_for(lambda: stand.registers()[23:26] == [3, 3, 7])
 
 
 def test_a_command_that_nobody_answers_says_so(stand: Stand) -> None:
@@ -182,4 +174,4 @@ def test_a_command_that_nobody_answers_says_so(stand: Stand) -> None:
     stand.master.write_coils(0, [False, False])
     stand.master.write_coil(1, True)
     assert PENDING in stand.bits()
-    stand.wait_for(lambda: stand.registers()[23:26] == [1, 4, 9])
+    wait_for(lambda: stand.registers()[23:26] == [1, 4, 9])

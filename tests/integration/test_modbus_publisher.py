@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,11 @@ from appliance.config import load, load_recipe, recipe_reference
 from appliance.gateway.registers import CommandCode, CommandStatus
 from appliance.messages import Finding, Trigger, TriggerFlag, VerdictWord
 from appliance.tally import AnnouncedWriter
+from appliance.testing.patience import PATIENCE_S, wait_for
 from appliance.testing.whole_appliance import REPOSITORY
 from appliance.wire.keys import KeyStore
 from appliance.wire.publisher_link import PublisherLink
 
-PATIENCE_S = 10.0
-SILENCE_S = 2.0
 CONFIG = """
 line = "line1"
 station = "tabs"
@@ -53,8 +52,8 @@ class Stand:
         self.config = load(self.config_path)
         self.processes = {name: self.start(name) for name in ("publish", "modbus")}
         self.master = ModbusTcpClient("127.0.0.1", port=port, timeout=PATIENCE_S, retries=0)
-        self.wait_for(self.master.connect)
-        self.wait_for(lambda: PRESENT in self.bits())
+        wait_for(self.master.connect)
+        wait_for(lambda: PRESENT in self.bits())
         self.pen = AnnouncedWriter(self.config.runtime_dir, self.config.state_dir, "cam0")
         self.grabber = PublisherLink(self.config.runtime_dir)
         self.inspector = PublisherLink(self.config.runtime_dir)
@@ -62,24 +61,18 @@ class Stand:
     def start(self, name: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen([sys.executable, "-m", "appliance", "stage", name, "--config", str(self.config_path)])
 
-    def wait_for(self, is_true: Callable[[], object], within_s: float = PATIENCE_S) -> None:
-        end = time.monotonic() + within_s
-        while not is_true():
-            assert time.monotonic() < end, "waited in vain"
-            time.sleep(0.005)
-
     def connect(self) -> None:
         recipe = recipe_reference(self.config.recipe, load_recipe(self.config.recipe))
         inspector = {"role": "inspector", "model": {"name": "m", "sha256": "ab"}, "recipe": recipe}
         for link, hello in ((self.grabber, {"role": "grabber", "camera": "cam0"}), (self.inspector, inspector)):
             link.poll()
-            self.wait_for(lambda link=link, hello=hello: link.connect(hello))
+            wait_for(lambda link=link, hello=hello: link.connect(hello))
 
     def inspect(self, verdict: VerdictWord) -> None:
         trigger = Trigger(self.pen.next_trigger_id, time.monotonic_ns(), frame_id=1, flags=TriggerFlag.SIMULATED)
         self.pen.announce(trigger)
         self.grabber.wake()
-        self.wait_for(lambda: TRIGGER in self.bits())
+        wait_for(lambda: TRIGGER in self.bits())
         self.inspector.send_finding(Finding("cam0", trigger.trigger_id, verdict))
 
     def bits(self) -> set[int]:
@@ -93,7 +86,7 @@ class Stand:
         self.master.close()
         for process in self.processes.values():
             process.terminate()
-        assert [process.wait(5) for process in self.processes.values()] == [0, 0]
+        assert [process.wait(PATIENCE_S) for process in self.processes.values()] == [0, 0]
         for end in (self.pen, self.grabber, self.inspector):
             end.close()
 
@@ -115,37 +108,37 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 
 def test_a_killed_publisher_is_not_ready_within_two_seconds_and_its_last_ok_never_returns(stand: Stand) -> None:
     stand.connect()
-    stand.wait_for(lambda: stand.bits() == {READY, PRESENT})
+    wait_for(lambda: stand.bits() == {READY, PRESENT})
     stand.inspect(VerdictWord.OK)
-    stand.wait_for(lambda: stand.bits() == {READY, PRESENT, VALID, OK, SIMULATED})
+    wait_for(lambda: stand.bits() == {READY, PRESENT, VALID, OK, SIMULATED})
     assert stand.registers()[3] == VerdictWord.OK
     stand.processes["publish"].kill()
     stand.processes["publish"].wait()
-    stand.wait_for(lambda: not {READY, VALID, OK} & stand.bits(), within_s=SILENCE_S)
+    wait_for(lambda: not {READY, VALID, OK} & stand.bits())
     stand.processes["publish"] = stand.start("publish")
-    stand.wait_for(lambda: PRESENT in stand.bits())
+    wait_for(lambda: PRESENT in stand.bits())
     stand.connect()
-    stand.wait_for(lambda: stand.bits() == {READY, PRESENT, SIMULATED})  # five seconds have not passed: still no OK
+    wait_for(lambda: stand.bits() == {READY, PRESENT, SIMULATED})  # five seconds have not passed: still no OK
     assert stand.registers()[3] == 0
 
 
 def test_the_handshake_of_a_plc_over_two_parts(stand: Stand) -> None:
     stand.connect()
-    stand.wait_for(lambda: READY in stand.bits())
+    wait_for(lambda: READY in stand.bits())
     stand.master.write_coils(0, [False, False])
     stand.master.write_registers(0, [0, 500])
-    stand.wait_for(lambda: stand.registers()[23:26] == [1, CommandCode.COUNT, CommandStatus.UNKNOWN])
+    wait_for(lambda: stand.registers()[23:26] == [1, CommandCode.COUNT, CommandStatus.UNKNOWN])
     stand.master.write_coil(0, True)
-    stand.wait_for(lambda: stand.registers()[23:26] == [2, CommandCode.RESYNC, CommandStatus.OK])
+    wait_for(lambda: stand.registers()[23:26] == [2, CommandCode.RESYNC, CommandStatus.OK])
     for word, bit in ((VerdictWord.NG, NG), (VerdictWord.OK, OK)):
         stand.inspect(word)
-        stand.wait_for(lambda bit=bit: {VALID, bit} <= stand.bits())
+        wait_for(lambda bit=bit: {VALID, bit} <= stand.bits())
         sequence = stand.registers()[4:6]
         assert not stand.master.write_registers(2, sequence).isError()
-        stand.wait_for(lambda: stand.registers()[24:26] == [CommandCode.ACKNOWLEDGE, CommandStatus.OK])
-        stand.wait_for(lambda: ACKNOWLEDGED in stand.bits())
+        wait_for(lambda: stand.registers()[24:26] == [CommandCode.ACKNOWLEDGE, CommandStatus.OK])
+        wait_for(lambda: ACKNOWLEDGED in stand.bits())
         assert not {VALID, OK, NG} & stand.bits()
-    stand.wait_for(lambda: stand.registers()[12:23] == [0, 502, 0, 500, 0, 0, 1, 0, 1, 0, 0])
+    wait_for(lambda: stand.registers()[12:23] == [0, 502, 0, 500, 0, 0, 1, 0, 1, 0, 0])
 
 
 def test_where_the_publisher_demands_keys_the_gateway_shows_the_boxs_own(tmp_path: Path) -> None:
@@ -153,9 +146,9 @@ def test_where_the_publisher_demands_keys_the_gateway_shows_the_boxs_own(tmp_pat
     stand = Stand(tmp_path, is_open=True)
     try:
         stand.connect()
-        stand.wait_for(lambda: READY in stand.bits())
+        wait_for(lambda: READY in stand.bits())
         stand.master.write_coil(1, False)
         stand.master.write_coil(1, True)
-        stand.wait_for(lambda: stand.registers()[23:26] == [1, CommandCode.RELEASE, CommandStatus.DUPLICATE])
+        wait_for(lambda: stand.registers()[23:26] == [1, CommandCode.RELEASE, CommandStatus.DUPLICATE])
     finally:
         stand.close()

@@ -18,9 +18,9 @@ from appliance.gateway.device import Device
 from appliance.gateway.line_view import LineView
 from appliance.gateway.registers import INPUT_REGISTERS
 from appliance.gateway.server import ModbusServer
+from appliance.testing.patience import PATIENCE_S
 
 HOST = "127.0.0.1"
-PATIENCE_S = 10.0
 SEED = 20261122
 
 

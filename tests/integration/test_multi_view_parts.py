@@ -8,7 +8,7 @@ import pytest
 
 from appliance.messages import Reason, Trigger, VerdictWord
 from appliance.tally import DecidedWriter, Decision, ledger_epoch
-from appliance.testing.line_stand import LineStand, recipe_text
+from appliance.testing.line_stand import DEADLINE_MS, LineStand, recipe_text
 
 MS = 1_000_000
 VIEWS = """
@@ -34,14 +34,22 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LineStand]:
 
 
 @pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[LineStand]:
+    with stand_in(tmp_path, complete_within_ms=150) as stand:
+        stand.connect()
+        yield stand
+
+
+@pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[LineStand]:
     with stand_in(tmp_path) as stand:
         stand.connect()
         yield stand
 
 
-def stand_in(folder: Path) -> LineStand:
-    recipe = recipe_text("a", top="complete_within_ms = 150\nassembly_window_ms = 20", tables=VIEWS)
+def stand_in(folder: Path, *, complete_within_ms: float = 1900) -> LineStand:
+    top = f"complete_within_ms = {complete_within_ms}\nassembly_window_ms = 20"
+    recipe = recipe_text("a", top=top, tables=VIEWS)
     return LineStand(folder, cameras=("left", "right"), recipes={"a": recipe})
 
 
@@ -69,19 +77,19 @@ def test_two_cameras_and_two_regions_are_one_part_with_one_verdict(stand: LineSt
     assert {state.inspection_id for state in states if state} == {verdict["inspection_id"]}
 
 
-def test_a_camera_that_misses_the_part_costs_an_unknown_with_its_reason_in_time(stand: LineStand) -> None:
-    left, _ = expose(stand, right=False)
+def test_a_camera_that_misses_the_part_costs_an_unknown_with_its_reason_in_time(hasty: LineStand) -> None:
+    left, _ = expose(hasty, right=False)
     for view in ("tab1", "tab2"):
-        stand.find("left", left, view=view)
-    verdict = stand.next_verdict()
+        hasty.find("left", left, view=view)
+    verdict = hasty.next_verdict()
     assert (verdict["verdict"], verdict["reason"]) == ("UNKNOWN", "view_missing")
-    assert 145 < verdict["stage_ms"]["total"] < 400
-    late = stand.announce("right", exposed_ns=left.exposed_ns + 3 * MS)
-    stand.until(lambda: stand.decision("right", late))
-    decision = stand.decision("right", late)
+    assert 145 < verdict["stage_ms"]["total"] < DEADLINE_MS / 2
+    late = hasty.announce("right", exposed_ns=left.exposed_ns + 3 * MS)
+    hasty.until(lambda: hasty.decision("right", late))
+    decision = hasty.decision("right", late)
     assert decision is not None
     assert (decision.inspection_id, decision.reason) == (verdict["inspection_id"], Reason.VIEW_MISSING)
-    assert stand.lane.receive(0.1) is None or stand.verdicts[-1] == verdict
+    assert hasty.lane.receive(0.1) is None or hasty.verdicts[-1] == verdict
 
 
 def test_parts_in_flight_are_kept_apart(stand: LineStand) -> None:
@@ -146,7 +154,7 @@ def write_one_of_two(stand: LineStand, left: Trigger, before: Decision) -> None:
             reason=Reason.NONE,
             is_sent=True,
             decided_ns=time.monotonic_ns(),
-            deadline_ns=left.exposed_ns + 400 * MS,
+            deadline_ns=left.exposed_ns + DEADLINE_MS * MS,
             part_ns=left.exposed_ns,
             exposure=0,
         )

@@ -35,8 +35,8 @@ def identity(verdict: dict[str, Any]) -> tuple[str | None, ...]:
 
 
 def pass_by(stand: LineStand, count: int | None = None) -> dict[str, Any]:
-    stand.announce(reason=Reason.LOST_FRAME, count=count)
-    return stand.next_verdict()
+    trigger = stand.announce(reason=Reason.LOST_FRAME, count=count)
+    return stand.verdict_of(trigger)
 
 
 def test_a_part_is_named_by_its_trigger_count_or_encoder(stand: LineStand) -> None:

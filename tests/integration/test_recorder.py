@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.messages import VerdictWord
+from appliance.testing.patience import PATIENCE_S
 from appliance.testing.recorder_stand import RecorderStand
 from appliance.wire.replay import Acked, BadEpoch, Rows
 from appliance.wire.replay_client import ReplayClient
@@ -61,18 +62,18 @@ def test_what_is_spooled_last_is_journalled_before_a_stop(stand: RecorderStand) 
     stand.process.terminate()
     stand.signal(signal.SIGCONT)
     stand.wait_for(lambda: sorted(stand.told()) == numbers)
-    assert stand.process.wait(10) == 0
+    assert stand.process.wait(PATIENCE_S) == 0
 
 
 def test_consumers_ask_again_acknowledge_and_their_lag_is_told(steady: RecorderStand) -> None:
     last = [steady.result(steady.decide())["seq"] for _ in range(3)][-1]  # alone, too, there are three rows
     epoch = steady.heartbeats[-1].epoch
     with ReplayClient(steady.config.recorder.replay_endpoint) as client:
-        rows = client.get(epoch, last - 2, last)
+        rows = client.get(epoch, last - 2, last, PATIENCE_S)
         assert isinstance(rows, Rows)
         assert ([seq for seq, _ in rows.rows], rows.head_seq) == ([last - 2, last - 1, last], last)
-        assert client.get("another", 1, 2) == BadEpoch(epoch)
-        assert client.acknowledge("mes", epoch, last - 2) == Acked("mes", last - 2)
+        assert client.get("another", 1, 2, PATIENCE_S) == BadEpoch(epoch)
+        assert client.acknowledge("mes", epoch, last - 2, PATIENCE_S) == Acked("mes", last - 2)
     steady.wait_for(lambda: steady.heartbeats[-1].head_seq == last)
     consumer = {"acknowledged": last - 2, "lag": 2, "is_required": True}
     steady.wait_for(lambda: steady.status()["result_lane"]["consumers"]["mes"] == consumer)

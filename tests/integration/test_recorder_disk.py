@@ -14,6 +14,7 @@ from appliance.errors import ExitCode
 from appliance.messages import VerdictWord
 from appliance.testing.faults.disks import Filler, SmallTmpfs, mount_obstacle
 from appliance.testing.faults.preload import FaultSwitch, Operation
+from appliance.testing.patience import PATIENCE_S
 from appliance.testing.recorder_stand import RecorderStand
 
 OK, NG = VerdictWord.OK, VerdictWord.NG
@@ -61,7 +62,7 @@ def test_a_disk_that_fails_ends_the_recorder_and_the_next_one_goes_on(tmp_path: 
         rule = switch.fail(stand.state_dir / "journal", Operation.SYNC, error=errno.EIO)
         numbers.append(stand.decide())
         assert stand.process is not None
-        assert stand.process.wait(10) == ExitCode.JOURNAL
+        assert stand.process.wait(PATIENCE_S) == ExitCode.JOURNAL
         switch.release(rule)
         numbers.append(stand.decide())
         stand.start()
