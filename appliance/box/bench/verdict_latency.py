@@ -30,6 +30,8 @@ from appliance.wire.verdict_lane import VerdictSubscriber
 PARTS_PER_S = 60.0
 REJECT_EVERY = 5
 """One part in so many is NG, and its image is stored."""
+_IMAGES_S = 30.0
+"""Longest wait for the pictures of a window."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _measure(own: OwnAppliance, seconds: float, settle_s: float, *, has_recorder
         inspector.sent_ns.clear()
         _run(inspector, supervisor.step, seconds)
         sent_ns, received_ns = dict(inspector.sent_ns), controller.received_ns()
-        images = _images(own.config.runtime_dir) if has_recorder else {}
+        images = _settled_images(own.config.runtime_dir, controller.rejects, supervisor.step) if has_recorder else {}
     latencies = [(received_ns[each] - sent_ns[each]) / NS_PER_MS for each in sent_ns.keys() & received_ns.keys()]
     if not latencies:
         raise StageFailed(f"no verdict in {seconds:g} s; try: appliance doctor")
@@ -118,6 +120,17 @@ def _run(inspector: "_Inspector", attend: Callable[[], None], seconds: float) ->
     while time.monotonic() < end:
         attend()
         inspector.step(0.05)
+
+
+def _settled_images(runtime_dir: Path, rejects: int, attend: Callable[[], None]) -> dict[str, Any]:
+    """Say what became of the rejects' pictures, once that is known of each: a recorder writes them when it has time."""
+    end = time.monotonic() + _IMAGES_S
+    while True:
+        images = _images(runtime_dir)
+        if images["stored"] + sum(images["missing"].values()) >= rejects or time.monotonic() > end:
+            return images
+        attend()
+        time.sleep(0.05)
 
 
 def _images(runtime_dir: Path) -> dict[str, Any]:
@@ -179,6 +192,11 @@ class _Controller:
         """By trigger id, CLOCK_MONOTONIC at the verdict's arrival; ends the thread."""
         self.close()
         return {json.loads(body)["views"][0]["trigger_id"]: at_ns for at_ns, body in self._received}
+
+    @property
+    def rejects(self) -> int:
+        """Parts so far that were NG."""
+        return sum(json.loads(body)["verdict"] == "NG" for _, body in self._received)
 
     def close(self) -> None:
         """End the thread."""
