@@ -26,8 +26,8 @@ from appliance.messages import Reason, Trigger
 from appliance.ring import RingReader
 from appliance.stage import Stage
 from appliance.tally import AnnouncedReader
+from appliance.testing.patience import PATIENCE_S
 
-PATIENCE_S = 10.0
 CAMERA = "cam0"
 SERIAL = "SIM-0001"
 TRIGGERED = {"TriggerSelector": "FrameStart", "TriggerSource": "Line0", "TriggerMode": "On"}
@@ -47,9 +47,13 @@ def write_images(folder: Path, count: int, *, width: int = 96, height: int = 64)
 
 
 class GrabberRig:
-    """One camera's grabber as a process of its own, in a runtime directory of the test's."""
+    """One camera's grabber as a process of its own, in a runtime directory of the test's.
 
-    def __init__(self, folder: Path, source: dict[str, Any], *, slots: int = 16) -> None:
+    Args:
+        slots: Many: whoever plays the inspector may get no processor for a second.
+    """
+
+    def __init__(self, folder: Path, source: dict[str, Any], *, slots: int = 128) -> None:
         self._config_path = folder / "rig.toml"
         self._config_path.write_text(_toml(folder, source, slots))
         self.config: ApplianceConfig = load(self._config_path)

@@ -14,10 +14,10 @@ from appliance.messages import Reason
 from appliance.ring import FrameLease, FrameRing, RingReader, SlotState
 from appliance.testing.marked_frames import MarkingCamera, is_intact, marked_layout
 from appliance.testing.nursery import Nursery
+from appliance.testing.patience import PATIENCE_S
 from appliance.testing.ring_children import TORN, board
 
 CHILDREN = "appliance.testing.ring_children"
-PATIENCE_S = 5.0
 
 
 @contextmanager

@@ -16,11 +16,11 @@ from appliance.capture.simcam.control import SimcamControl
 from appliance.capture.simulator import simulator_dir, state_path
 from appliance.config import load
 from appliance.tally import TallyCounts, count
+from appliance.testing.patience import PATIENCE_S, patient_recipe
 from appliance.testing.replayed import replayed_rows
 from appliance.wire.result_lane import Result, ResultSubscriber
 from appliance.wire.verdict_lane import VerdictSubscriber
 
-PATIENCE_S = 30.0
 CAMERA = "cam0"
 SERIAL = "SIM-0001"
 REPOSITORY = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).parents[2]
 _CONFIG = """
 line = "test"
 station = "desk"
-recipe = "{repository}/examples/recipes/deeppcb.toml"
+recipe = "{folder}/recipe.toml"
 models_dir = "{repository}/models"
 runtime_dir = "{folder}/run"
 state_dir = "{folder}/state"
@@ -36,6 +36,7 @@ state_dir = "{folder}/state"
 [delivery]
 verdict_endpoint = "ipc://{folder}/verdicts"
 control_endpoint = "ipc://{folder}/control"
+send_margin_ms = 150
 
 [recorder]
 result_endpoint = "ipc://{folder}/results"
@@ -70,6 +71,7 @@ class WholeAppliance:
     """
 
     def __init__(self, folder: Path, *, line_hz: float = 12.0, more: str = "") -> None:
+        patient_recipe(folder / "recipe.toml", 800)
         self.config_path = folder / "appliance.toml"
         self.config_path.write_text(_CONFIG.format(repository=REPOSITORY, folder=folder, line_hz=line_hz) + more)
         self.config = load(self.config_path)

@@ -76,8 +76,8 @@ def test_a_lost_camera_is_noticed_found_again_and_set_up_again(tmp_path: Path) -
         rig.start()
         rig.wait_for_frames(5)
 
-        control.inject("disconnect", value=1500)
-        rig.wait_for(lambda: rig.status()["state"] == "lost", patience_s=3.0)
+        control.inject("disconnect", value=3000)
+        rig.wait_for(lambda: rig.status()["state"] == "lost")
         assert SERIAL in rig.status()["problem"]
         rig.wait_for(lambda: rig.status()["state"] == "capturing")
         rig.wait_for_frames(10)
@@ -102,7 +102,7 @@ def test_a_grabber_that_takes_over_waits_for_a_camera_that_is_away(tmp_path: Pat
     with GrabberRig(tmp_path, simulated(tmp_path / "images")) as rig, rig.control() as control:
         rig.start()
         rig.wait_for_frames(5)
-        control.inject("disconnect", value=5000)
+        control.inject("disconnect", value=8000)
         rig.wait_for(lambda: rig.status()["state"] == "lost")
         rig.kill()
 
@@ -140,14 +140,14 @@ def test_an_orderly_end_is_quick_and_leaves_nothing(tmp_path: Path, number: sign
         status, said = rig.end()
 
         assert (status, said) == (0, "")
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 5.0
         left = {path.name for path in rig.config.runtime_dir.iterdir()}
         assert left == {"simcam", f"announced.{CAMERA}"}
         with rig.control() as control:
             counters = control.counters()
         received = [trigger for trigger in rig.triggers() if trigger.frame_id]
         assert len(received) == counters.delivered
-        assert counters.exposed == counters.delivered + counters.abandoned
+        assert counters.exposed == counters.delivered + counters.abandoned + counters.underrun + counters.lost
 
 
 def test_after_an_orderly_end_nobody_asked_for_the_parts_in_between(tmp_path: Path) -> None:
