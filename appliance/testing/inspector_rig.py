@@ -18,9 +18,8 @@ from appliance.inspection.inspector import Inspector
 from appliance.messages import Finding, FrameGeometry, Reason, Trigger
 from appliance.ring import FrameRing, RingLayout
 from appliance.stage import Stage
+from appliance.testing.patience import PATIENCE_S
 from appliance.wire.publisher_link import publisher_socket
-
-PATIENCE_S = 10.0
 
 RECIPE = """
 name = "bright-cells"

@@ -21,6 +21,8 @@ from appliance.testing.replayed import replayed_rows
 from appliance.wire.result_lane import Result, ResultSubscriber
 from appliance.wire.verdict_lane import VerdictSubscriber
 
+START_PATIENCE_S = 2 * PATIENCE_S
+"""Five programs load their libraries at once, maybe on half a processor."""
 CAMERA = "cam0"
 SERIAL = "SIM-0001"
 REPOSITORY = Path(__file__).parents[2]
@@ -90,12 +92,20 @@ class WholeAppliance:
 
     def __enter__(self) -> Self:
         self.supervisor.start()
-        self.follow(lambda: self.supervisor.is_up and self.last_verdict() in {"OK", "NG"})
+        try:
+            self.follow(lambda: self.supervisor.is_up and self.last_verdict() in {"OK", "NG"}, START_PATIENCE_S)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop it, and hang up."""
         self.supervisor.close()
         self.drain()
         self.lane.close()

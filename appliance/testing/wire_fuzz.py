@@ -23,12 +23,12 @@ from typing import Literal, TypeVar
 
 from appliance.testing import zmtp
 from appliance.testing.bad_requests import bad_control_request, bad_replay_request, is_granted
+from appliance.testing.patience import PATIENCE_S
 
 Lane = Literal["publish", "replay", "control"]
 _Peer = TypeVar("_Peer", socket.socket, zmtp.RawPeer)
 _HANGING = 40
 _ANSWER_S = 5.0
-_PATIENCE_S = 10.0
 _BURST = 6
 
 
@@ -99,7 +99,7 @@ def _run(rng: random.Random, target: Target, kind: str, report: FuzzReport, hang
 
 def _patiently(connect: Callable[[], _Peer]) -> _Peer | None:
     """Connect; a server may be restarting, or have just hung up on the crowd."""
-    end_s = time.monotonic() + _PATIENCE_S
+    end_s = time.monotonic() + PATIENCE_S
     while True:
         try:
             return connect()

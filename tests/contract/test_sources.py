@@ -22,7 +22,7 @@ from appliance.testing.grabber_rig import TRIGGERED, simulated, write_images
 
 SLOTS = 6
 MARK = 0xA5
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)

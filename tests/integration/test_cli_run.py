@@ -18,16 +18,13 @@ import pytest
 
 from appliance.config import load
 from appliance.errors import ExitCode
+from appliance.testing.patience import PATIENCE_S
+from appliance.testing.ports import free_port
+
+pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "appliance")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @pytest.fixture
@@ -116,7 +113,7 @@ def test_sigterm_ends_a_run_in_five_seconds_and_leaves_no_socket_and_no_process(
 
 
 def test_status_and_watch_follow_a_run(drained: "subprocess.Popen[str]", config: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while (document := json.loads(run("status", "--config", str(config), "--json").stdout))["cameras"]["cam0"][
         "copies_per_frame"
     ] is None:
@@ -137,7 +134,7 @@ def test_status_and_watch_follow_a_run(drained: "subprocess.Popen[str]", config:
         while "publisher is silent" not in said:
             said = watcher.stderr.readline()
         watcher.send_signal(signal.SIGINT)
-        assert watcher.wait(timeout=5) == ExitCode.OK
+        assert watcher.wait(timeout=PATIENCE_S) == ExitCode.OK
 
 
 def test_status_of_nothing_is_a_named_error(config: Path) -> None:

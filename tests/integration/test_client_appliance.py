@@ -27,6 +27,8 @@ from appliance.messages.control import ControlStatus
 from appliance.testing.patience import PATIENCE_S
 from appliance.testing.whole_appliance import CAMERA, WholeAppliance
 
+pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+
 SIMULATED = ("sim.result.",)
 
 

@@ -13,6 +13,8 @@ from appliance.errors import ExitCode
 from appliance.messages import Reason, TriggerFlag
 from appliance.testing.grabber_rig import CAMERA, SERIAL, TRIGGERED, GrabberRig, simulated, write_images
 
+pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+
 IMAGES = 5
 
 

@@ -3,31 +3,29 @@
 import json
 import os
 import signal
-import socket
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from appliance.testing.patience import PATIENCE_S
+from appliance.testing.ports import free_port
 from appliance.testing.whole_appliance import WholeAppliance
+
+pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
 
 PROCESSES = {"grab-cam0", "health", "inspect", "publish", "record"}
 Samples = dict[tuple[str, *tuple[str, ...]], float]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def get(whole: WholeAppliance, page: str) -> tuple[int, str]:
     url = f"http://127.0.0.1:{whole.config.health.port}{page}"
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refusal:
         with refusal:
@@ -77,7 +75,7 @@ def assert_metrics_are_what_the_files_say(whole: WholeAppliance) -> None:
 def assert_a_camera_that_is_gone_ends_readiness(whole: WholeAppliance) -> None:
     camera = whole.camera()
     try:
-        camera.inject("disconnect", value=1000)
+        camera.inject("disconnect", value=4000)
         whole.follow(lambda: "camera cam0 is lost" in ask(whole, "/readyz")[1]["not_ready_because"])
         assert get(whole, "/healthz")[0] == 200
         whole.follow(lambda: get(whole, "/readyz")[0] == 200)
@@ -89,7 +87,7 @@ def assert_a_killed_recorder_is_told_until_it_is_back(whole: WholeAppliance) -> 
     victim = whole.pid("record")
     assert victim is not None
     os.kill(victim, signal.SIGKILL)
-    patient_until = time.monotonic() + 10
+    patient_until = time.monotonic() + PATIENCE_S
     while get(whole, "/healthz")[0] == 200:  # the kernel takes a moment; nobody restarts it while we don't supervise
         assert time.monotonic() < patient_until
     assert ask(whole, "/healthz") == (503, {"healthy": False, "down": ["record"]})

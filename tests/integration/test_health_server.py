@@ -14,8 +14,8 @@ from appliance.box.health import pages_of
 from appliance.box.health_server import MAX_CONNECTIONS, HealthServer, HttpAnswer
 from appliance.config import ApplianceConfig
 from appliance.errors import PublishError
+from appliance.testing.patience import PATIENCE_S
 
-PATIENCE_S = 10.0
 GET = b"GET /here HTTP/1.1\r\nHost: box\r\n\r\n"
 
 
@@ -107,7 +107,7 @@ def test_what_is_no_get_of_a_page_is_refused(server: HealthServer, request_head:
 
 def test_slow_clients_block_nobody_and_are_hung_up_on() -> None:
     with (
-        served({"/here": lambda: HttpAnswer(HTTPStatus.OK, "text/plain", b"well\n")}, longest_s=0.5) as server,
+        served({"/here": lambda: HttpAnswer(HTTPStatus.OK, "text/plain", b"well\n")}, longest_s=3.0) as server,
         ExitStack() as slow,
     ):
         crowd = [slow.enter_context(connect(server)) for _ in range(MAX_CONNECTIONS - 1)]

@@ -16,8 +16,8 @@ from appliance.records.encoder import ImageEncoder
 from appliance.records.image_plan import ImageJob
 from appliance.records.images import ImageResult, ImageStore
 from appliance.testing.image_records import picture_job, picture_record
+from appliance.testing.patience import PATIENCE_S
 
-PATIENCE_S = 10.0
 PICTURE_BYTES = 64 * 48
 
 

@@ -9,8 +9,7 @@ from appliance.records.journal import Journal
 from appliance.records.reader import JournalReader
 from appliance.testing.journal_records import LEDGER_EPOCH, inspection
 from appliance.testing.nursery import Nursery
-
-PATIENCE_S = 10.0
+from appliance.testing.patience import PATIENCE_S
 
 
 def acknowledged_head(path: Path) -> int:

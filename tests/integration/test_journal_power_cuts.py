@@ -10,9 +10,9 @@ from appliance.records.journal import Journal
 from appliance.testing.faults.disks import LoopDisk, mount_obstacle
 from appliance.testing.journal_records import LEDGER_EPOCH
 from appliance.testing.nursery import Nursery
+from appliance.testing.patience import PATIENCE_S
 
 NEEDS_MOUNT = mount_obstacle()
-PATIENCE_S = 10.0
 
 
 @pytest.mark.skipif(NEEDS_MOUNT is not None, reason=str(NEEDS_MOUNT))

@@ -9,10 +9,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from appliance.testing.patience import PATIENCE_S
 from appliance.testing.result_stand import ServedStand, StandJournal
 
 MES = Path(__file__).parents[2] / "examples" / "mes" / "mes.py"
-PATIENCE_S = 20.0
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """A real gateway process between a scripted publisher and a real Modbus master."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pymodbus.client import ModbusTcpClient
 from appliance.clock import NS_PER_MS, rfc3339
 from appliance.config import load
 from appliance.testing.patience import PATIENCE_S, wait_for
+from appliance.testing.ports import free_port
 from appliance.testing.whole_appliance import REPOSITORY
 from appliance.wire.control_lane import ControlServer
 from appliance.wire.verdict_lane import VerdictPublisher
@@ -34,12 +34,6 @@ name = "cam0"
 source = {{ kind = "folder", images = "{repository}/examples/deeppcb" }}
 """
 READY, PRESENT, TRIGGER, VALID, ACKNOWLEDGED, EXPIRED, OVERRUN, STOP, OK, NG, UNKNOWN, PENDING, SIMULATED = range(13)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Stand:

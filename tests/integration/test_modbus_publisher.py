@@ -1,6 +1,5 @@
 """A real gateway beside a real publisher, a scripted grabber and inspector, and a real Modbus master."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from appliance.gateway.registers import CommandCode, CommandStatus
 from appliance.messages import Finding, Trigger, TriggerFlag, VerdictWord
 from appliance.tally import AnnouncedWriter
 from appliance.testing.patience import PATIENCE_S, wait_for
+from appliance.testing.ports import free_port
 from appliance.testing.whole_appliance import REPOSITORY
 from appliance.wire.keys import KeyStore
 from appliance.wire.publisher_link import PublisherLink
@@ -89,12 +89,6 @@ class Stand:
         assert [process.wait(PATIENCE_S) for process in self.processes.values()] == [0, 0]
         for end in (self.pen, self.grabber, self.inspector):
             end.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.testing.patience import PATIENCE_S
 from appliance.testing.result_stand import ServedStand, StandJournal
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "node"
-PATIENCE_S = 20.0
 
 
 @pytest.fixture(scope="module")

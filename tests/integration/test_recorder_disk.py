@@ -17,6 +17,8 @@ from appliance.testing.faults.preload import FaultSwitch, Operation
 from appliance.testing.patience import PATIENCE_S
 from appliance.testing.recorder_stand import RecorderStand
 
+pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+
 OK, NG = VerdictWord.OK, VerdictWord.NG
 
 

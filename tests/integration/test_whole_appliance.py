@@ -12,6 +12,8 @@ import pytest
 from appliance.messages import Reason
 from appliance.testing.whole_appliance import WholeAppliance
 
+pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+
 PROCESSES = ("grab-cam0", "inspect", "publish", "record")
 
 

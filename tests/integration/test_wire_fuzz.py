@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from appliance.testing.patience import PATIENCE_S
 from appliance.testing.wire_fuzz import Target, fuzz
 from appliance.wire.control_lane import ControlClient, ControlServer
 from appliance.wire.keys import KeyStore
@@ -91,9 +92,9 @@ def test_rubbish_is_refused_and_the_servers_serve_on(open_box: Box) -> None:
     assert not open_box.errors
     assert resident_kb() - before_kb < MEMORY_KB
     with ReplayClient(open_box.replay.bound_endpoint) as client:
-        assert client.head(5) == JournalHead("e1", 1, 1)
+        assert client.head(PATIENCE_S) == JournalHead("e1", 1, 1)
     with ControlClient(open_box.control.bound_endpoint) as control:
-        assert control.ask({"id": 1}, 5)["status"] == "unknown"
+        assert control.ask({"id": 1}, PATIENCE_S)["status"] == "unknown"
 
 
 def test_nothing_without_a_key_reaches_the_owner(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_nothing_without_a_key_reaches_the_owner(tmp_path: Path) -> None:
         assert (box.verdicts.subscriptions, box.results.subscriptions) == (0, 0)
         assert not box.errors
         with ControlClient(box.control.bound_endpoint, store.box_keys()) as control:
-            assert control.ask({"id": 1}, 5)["status"] == "unknown"
+            assert control.ask({"id": 1}, PATIENCE_S)["status"] == "unknown"
     finally:
         box.stop()
 

@@ -24,6 +24,7 @@ def run_power_cuts(line: FaultedLine, disk: LoopDisk, cuts: int, seed: int, tell
     chance = random.Random(seed)
     began_ns = time.monotonic_ns()
     first_pulse = line.train().last_before(began_ns) + 1
+    line.until(lambda: line.mes.rows, "a first record at the MES: from it the ids of lost parts are reckoned")
     episodes = []
     for number in range(1, cuts + 1):
         line.hold(chance.uniform(0.05, 1.5))

@@ -86,7 +86,8 @@ def _every_part(evidence: Evidence, inspections: Sequence[Row], ranges: Sequence
         if view["encoder_count"] is not None
     }
     last = evidence.last_pulse if evidence.last_pulse is not None else max(trigger_of, default=0)
-    lead: int | None = None  # trigger id minus pulse: ids are dense, so neighbours share it
+    earlier = [pulse for pulse in trigger_of if pulse < evidence.first_pulse]
+    lead = trigger_of[max(earlier)] - max(earlier) if earlier else None  # ids are dense, so neighbours share it
     for pulse in range(evidence.first_pulse, last + 1):
         if pulse in trigger_of:
             lead = trigger_of[pulse] - pulse

@@ -15,7 +15,7 @@ from appliance.records.journal import Journal
 from appliance.records.work_thread import WorkThread
 from appliance.testing.journal_records import inspection
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Desk:

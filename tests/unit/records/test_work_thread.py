@@ -7,7 +7,7 @@ import pytest
 
 from appliance.records.work_thread import WorkThread
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 def test_results_come_back_in_order_and_in_the_owners_thread() -> None:
