@@ -12,6 +12,7 @@ from appliance.modelling.bundle import CONTRACT_FILE
 
 DESK_MODELS = Path("models")
 
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model, or the path of a bundle.")]
 ModelsDirOption = Annotated[
     Path | None,
     typer.Option("--models-dir", help="Folder of the bundles; default: the configuration's models_dir, else ./models."),

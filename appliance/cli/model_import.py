@@ -6,19 +6,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from appliance.cli.model_place import ConfigOption, ModelsDirOption, models_folder
-from appliance.cli.options import JsonOption
+from appliance.cli.model_choice import ModelsDirOption, find_models_dir
+from appliance.cli.options import ConfigOption, JsonOption
 from appliance.errors import ImportRefused
-from appliance.learning.datasets import read_image
-from appliance.learning.datasets.yolo_names import read_class_names
 from appliance.modelling.importer.facts import Fit, ImportOptions, PixelFormat, Resize
-from appliance.modelling.importer.golden import GoldenImage
-from appliance.modelling.importer.model_import import Imported, Order, import_model
+
+if TYPE_CHECKING:
+    from appliance.modelling.importer.model_import import Imported
+
+# What parses and runs networks is imported when the command runs: it would slow every other command down.
 
 _DECIDED = "Default: as the family was trained."
 
@@ -78,6 +79,10 @@ def import_file(
     as_json: JsonOption = False,
 ) -> None:
     """Import an ONNX detector: find out what it is, prove that it runs as trained, write its bundle."""
+    from appliance.learning.datasets import read_image  # noqa: PLC0415 (see above)
+    from appliance.modelling.importer.golden import GoldenImage  # noqa: PLC0415
+    from appliance.modelling.importer.model_import import Order, import_model  # noqa: PLC0415
+
     options = ImportOptions(
         family=None if family == "auto" else family,
         classes=class_names(classes) if classes is not None else None,
@@ -98,7 +103,7 @@ def import_file(
     order = Order(
         file=file,
         name=name,
-        models_dir=models_folder(models_dir, config),
+        models_dir=find_models_dir(models_dir, config),
         options=options,
         overwrites=overwrite,
         golden=[GoldenImage(path.name, *read_image(path)) for path in golden or ()],
@@ -119,6 +124,8 @@ def class_names(said: str) -> tuple[str, ...]:
         DatasetError: The file can't be read or holds no names.
         ImportRefused: A name is empty.
     """
+    from appliance.learning.datasets.yolo_names import read_class_names  # noqa: PLC0415
+
     path = Path(said)
     if "," not in said and (path.is_file() or path.suffix.lower() in (".txt", ".names", ".json", ".yaml", ".yml")):
         return read_class_names(path)
@@ -173,7 +180,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
-def _document(imported: Imported) -> dict[str, Any]:
+def _document(imported: "Imported") -> dict[str, Any]:
     bundle = imported.bundle
     return {
         "name": bundle.name,
@@ -193,7 +200,7 @@ def _document(imported: Imported) -> dict[str, Any]:
     }
 
 
-def _tell(imported: Imported) -> None:
+def _tell(imported: "Imported") -> None:
     bundle, given = imported.bundle, imported.bundle.input
     batch = "any batch" if given.batch == 0 else f"batch {given.batch}"
     names = ", ".join(bundle.class_names[:8]) + (" …" if len(bundle.class_names) > 8 else "")
