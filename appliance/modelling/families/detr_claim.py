@@ -70,11 +70,12 @@ def _logits_boxes(facts: GraphFacts) -> Claim | None:
         return None
     activation, columns = _activation(logits[1], facts.class_count), logits[1].shape[2]
     columns -= activation == "softmax"
-    classes = min(facts.class_count or columns, columns)
+    spare = boxes[0].name.lower() == "dets" and facts.class_count == columns - 1  # RF-DETR has one column to spare
+    classes = columns - spare
     return _claim(
         facts,
         f"{logits[1].shape[1]} queries as logits of {columns} classes ({activation}) and boxes ({form})",
-        {"form": "logits_boxes", "boxes": form, "activation": activation, "unnamed_columns": columns - classes},
+        {"form": "logits_boxes", "boxes": form, "activation": activation, "unnamed_columns": int(spare)},
         (logits[0].name, boxes[0].name),
         class_count=classes,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -69,16 +69,27 @@ def build(
         ImportRefused: The wrapped network doesn't compute what the file does.
         ModelError: It crashed the child, or took more memory or time than allowed.
     """
-    request = {
+    request = build_request(options, preprocessing, outputs, rows)
+    ran = run_limited(build_job, request, [onnx_bytes], where=where, limits=limits_for(onnx_bytes))
+    return built_of(ran.answer, ran.blobs)
+
+
+def build_request(
+    options: ImportOptions, preprocessing: Preprocessing, outputs: Sequence[str], rows: int | None
+) -> dict[str, Any]:
+    """Write what `build_job` is asked."""
+    return {
         "options": asdict(options),
         "preprocessing": asdict(preprocessing),
         "outputs": list(outputs),
         "rows": rows,
     }
-    ran = run_limited(build_job, request, [onnx_bytes], where=where, limits=limits_for(onnx_bytes))
-    told = ran.answer
+
+
+def built_of(told: Mapping[str, Any], blobs: Sequence[bytes]) -> Built:
+    """Read what `build_job` answered."""
     return Built(
-        onnx_bytes=ran.blobs[0],
+        onnx_bytes=blobs[0],
         input_name=told["input"],
         batch=told["batch"],
         outputs=tuple((name, tuple(shape)) for name, shape in told["outputs"]),

@@ -38,10 +38,13 @@ def examine(onnx_bytes: bytes, options: ImportOptions, where: str) -> GraphFacts
     """
     request = {"options": asdict(options), "where": where}
     ran = run_limited(examine_job, request, [onnx_bytes], where=where, limits=limits_for(onnx_bytes))
-    told = ran.answer
+    return facts_of(ran.answer, ran.blobs, options)
+
+
+def facts_of(told: Mapping[str, Any], blobs: Sequence[bytes], options: ImportOptions) -> GraphFacts:
+    """Read what `examine_job` answered."""
     arrays = tuple(
-        np.frombuffer(blob, dtype).reshape(shape)
-        for blob, (dtype, shape) in zip(ran.blobs, told["arrays"], strict=True)
+        np.frombuffer(blob, dtype).reshape(shape) for blob, (dtype, shape) in zip(blobs, told["arrays"], strict=True)
     )
     count = len(told["outputs"])
     return GraphFacts(

@@ -93,7 +93,7 @@ def import_model(order: Order, report: Callable[[str], None] = lambda _: None) -
         rows=claim.rows,
         where=where,
     )
-    contract = _contract(order, facts, recognised, built, content)
+    contract = contract_of(order, facts, recognised, built, content)
     with _folder_for(order) as folder:
         (folder / MODEL_FILE).write_bytes(built.onnx_bytes)
         bundle = write_bundle(folder, contract)
@@ -125,7 +125,10 @@ def _read(file: Path) -> bytes:
         raise ImportRefused(f"{file}: can't be read: {error.strerror}; give the path of an ONNX file") from error
 
 
-def _contract(order: Order, facts: GraphFacts, recognised: Recognised, built: Built, content: bytes) -> dict[str, Any]:
+def contract_of(
+    order: Order, facts: GraphFacts, recognised: Recognised, built: Built, content: bytes
+) -> dict[str, Any]:
+    """Say all that `model.toml` says but for the hashes."""
     claim, preprocessing = recognised.claim, recognised.claim.preprocessing
     return {
         "schema_version": 2,
