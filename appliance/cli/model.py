@@ -2,7 +2,7 @@
 
 import typer
 
-from appliance.cli import model_import, model_run, model_show, model_verify
+from appliance.cli import model_evaluate, model_import, model_run, model_show, model_verify
 
 app = typer.Typer(help="Import, prove, compare and switch models.", no_args_is_help=True)
 
@@ -10,3 +10,4 @@ model_import.add(app)
 model_show.add(app)
 model_run.add(app)
 model_verify.add(app)
+model_evaluate.add(app)

@@ -8,9 +8,19 @@ from appliance.errors import DatasetError
 from appliance.learning.datasets import coco, deeppcb, masks, voc, yolo
 from appliance.learning.datasets.dataset import Dataset, LabelledImage, Labels
 from appliance.learning.datasets.files import image_size, read_image
-from appliance.learning.datasets.reader import Reader, Request
+from appliance.learning.datasets.reader import TO_CHOOSE, TO_MEASURE, Reader, Request
 
-__all__ = ["READERS", "Dataset", "LabelledImage", "Labels", "Request", "image_size", "read_dataset", "read_image"]
+__all__ = [
+    "READERS",
+    "TO_CHOOSE",
+    "TO_MEASURE",
+    "Dataset",
+    "LabelledImage",
+    "Labels",
+    "image_size",
+    "read_dataset",
+    "read_image",
+]
 
 READERS: dict[str, Reader] = {
     reader.name: reader for reader in (voc.READER, yolo.READER, coco.READER, deeppcb.READER, masks.READER)
@@ -22,6 +32,7 @@ def read_dataset(
     *,
     file_format: str = "auto",
     split: str | None = None,
+    preferred: tuple[str, ...] = TO_MEASURE,
     class_names: tuple[str, ...] = (),
     task: str = "detect",
 ) -> Dataset:
@@ -30,8 +41,7 @@ def read_dataset(
     Args:
         folder: The set's folder, or COCO's json file.
         file_format: A key of `READERS`; "auto" looks at the files.
-        split: As `Request.split`.
-        class_names: For YOLO sets that name no classes.
+        split, preferred, class_names: As in `Request`.
         task: "detect" or "anomaly": decides where boxes and masks are both there.
     Raises:
         DatasetError: No such folder, no or several formats recognised, or a file is broken.
@@ -41,7 +51,7 @@ def read_dataset(
     reader = _recognised(folder, task) if file_format == "auto" else READERS.get(file_format)
     if reader is None:
         raise DatasetError(f"data set {folder}: unknown format {file_format!r}; known: {', '.join(READERS)}")
-    return reader.read(Request(folder, split, class_names))
+    return reader.read(Request(folder, split, preferred, class_names))
 
 
 def _recognised(folder: Path, task: str) -> Reader:

@@ -69,7 +69,7 @@ def _choose(request: Request) -> tuple[Path, str | None]:
     files = _json_files(request.folder)
     if not files:
         raise DatasetError(f"data set {request.folder}: expected a json file with {', '.join(_KEYS)}, got none")
-    for split in [request.split] if request.split else ["test", "val"]:
+    for split in [request.split] if request.split else request.preferred:
         named = [path for path in files if _is_of(path, split, request.folder)]
         if len(named) == 1:
             return named[0], split

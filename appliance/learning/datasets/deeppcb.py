@@ -59,7 +59,7 @@ def _read(request: Request) -> Dataset:
     templates = _by_id(folder.rglob("*_temp.jpg"))
     labels = _labels(folder)
     present = {key[:5] for key in images}
-    split = request.split or ("test" if present & set(SPLIT["test"]) else None)
+    split = request.choose([name for name, groups in SPLIT.items() if present.issuperset(groups)])
     groups = _groups(folder, split, present)
     found = [_defective(path, labels.get(key)) for key, path in images.items() if key[:5] in groups]
     found += [

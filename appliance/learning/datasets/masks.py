@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from appliance.errors import DatasetError
 from appliance.learning.datasets.dataset import Dataset, LabelledImage
 from appliance.learning.datasets.files import image_files, read_image
-from appliance.learning.datasets.reader import Reader, Request
+from appliance.learning.datasets.reader import TO_MEASURE, Reader, Request
 
 _GOOD = "good"
 _TILE_PREFIX, _TILE_GOOD = "MT_", "MT_Free"
@@ -39,7 +39,7 @@ def _read(request: Request) -> Dataset:
             raise DatasetError(f"data set {folder}: no split {request.split!r}; the magnetic-tile layout has none")
         split, rows = None, _tile_rows(folder)
     else:
-        split = request.split or "test"
+        split = request.choose([name for name in TO_MEASURE if (folder / name).is_dir()]) or "test"
         rows = _mvtec_rows(folder, split)
     names = tuple(sorted({kind for _, kind, _ in rows if kind is not None}))
     images = tuple(_labelled(row, names) for row in rows)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.learning.datasets.dataset import Dataset
+
+TO_MEASURE = ("test", "val", "valid")
+TO_CHOOSE = ("val", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -15,13 +18,19 @@ class Request:
 
     Attributes:
         folder: The set's folder; COCO's json file is allowed too.
-        split: None lets the reader choose: "test" where the set has one, else "val", else everything.
+        split: None for the first of `preferred` that the set has, else everything.
+        preferred: To measure a model the test split; to choose something, the validation split.
         class_names: For YOLO sets that name no classes.
     """
 
     folder: Path
     split: str | None = None
+    preferred: tuple[str, ...] = TO_MEASURE
     class_names: tuple[str, ...] = ()
+
+    def choose(self, there: Collection[str]) -> str | None:
+        """Return the split that was asked for, else the preferred one of those that are there."""
+        return self.split or next((name for name in self.preferred if name in there), None)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def _recognise(folder: Path) -> str | None:
 def _read(request: Request) -> Dataset:
     folder = request.folder
     labels = sorted(folder.rglob("*.xml"))
-    split, labels = _of_split(folder, labels, request.split)
+    split, labels = _of_split(request, labels)
     index = ImageIndex(folder)
     if not len(index):  # the label folder itself was given
         index = ImageIndex(folder.parent)
@@ -45,11 +45,12 @@ def _image(row: _Row, names: list[str]) -> LabelledImage:
     return truth.image(path, names, size_px=size_px)
 
 
-def _of_split(folder: Path, labels: list[Path], wanted: str | None) -> tuple[str | None, list[Path]]:
+def _of_split(request: Request, labels: list[Path]) -> tuple[str | None, list[Path]]:
     """Choose the label files of a split: VOC's own lists, else folders of the splits' names."""
+    folder = request.folder
     lists = {path.stem: path for path in sorted(folder.rglob("ImageSets/Main/*.txt"))}
     folders = {name for path in labels for name in path.relative_to(folder).parts[:-1]}
-    split = wanted or next((name for name in ("test", "val") if name in lists), None)
+    split = request.choose(lists.keys() or folders)
     if split is None:
         return None, labels
     if split in lists:

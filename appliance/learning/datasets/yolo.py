@@ -44,7 +44,7 @@ def _read(request: Request) -> Dataset:
             f"data set {folder}: expected class names in data.yaml or {NAME_LISTS[0]}, got neither; "
             "--classes NAME,NAME,… gives them"
         )
-    split, images = _images_of(layout, request.split)
+    split, images = _images_of(layout, request)
     labels = [(path, _label_of(path, layout.label_folder)) for path in images]
     without = sum(not label.is_file() for _, label in labels)
     if without == len(images):
@@ -56,8 +56,8 @@ def _read(request: Request) -> Dataset:
     return Dataset(folder, "yolo", split, names, labelled, notes)
 
 
-def _images_of(layout: Layout, wanted: str | None) -> tuple[str | None, list[Path]]:
-    split = wanted or next((name for name in ("test", "val", "valid") if name in layout.splits), None)
+def _images_of(layout: Layout, request: Request) -> tuple[str | None, list[Path]]:
+    split = request.choose(layout.splits)
     if split is None:
         return None, image_files(layout.folder)
     if split not in layout.splits:

@@ -103,7 +103,7 @@ def evaluate(
     """Measure a model on a set.
 
     Args:
-        model: A bundle is run on the CPU.
+        model: A bundle is run on the CPU, with the recipe's tiling.
         dataset: Its classes are matched to the model's by name.
         recipe: Its rules decide on parts; without one, `score` does.
         score: Default: the bundle's threshold.
@@ -114,7 +114,8 @@ def evaluate(
         ConfigError, ModelContractMismatch: The recipe doesn't fit the model.
         ModelError: The model failed.
     """
-    detector = model if isinstance(model, Detector) else Detector(model, max_batch=BATCH)
+    tiling = recipe.tiling if recipe is not None else None
+    detector = model if isinstance(model, Detector) else Detector(model, max_batch=BATCH, tiling=tiling)
     bundle = detector.bundle
     known = dataset if bundle.task == "anomaly" else dataset.for_classes(bundle.class_names)
     point: OperatingPoint

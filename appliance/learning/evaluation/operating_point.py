@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,10 +22,17 @@ class Judged:
     Attributes:
         is_ng: Whether its part is rejected; a verdict of UNKNOWN rejects too.
         defects: The detections that make it NG.
+        others: The detections that don't.
     """
 
     is_ng: bool
     defects: Detections
+    others: Detections
+
+    @classmethod
+    def of(cls, found: Detections, is_defect: NDArray[np.bool_], *, is_ng: bool) -> Judged:
+        """Part the detections by (K,) bool."""
+        return cls(is_ng, _chosen(found, is_defect), _chosen(found, ~is_defect))
 
 
 class OperatingPoint(Protocol):
@@ -48,9 +55,9 @@ class AtScore:
 
     def judged(self, found: Detections, size_px: tuple[int, int]) -> Judged:  # noqa: ARG002 (a recipe needs it)
         """See `OperatingPoint`."""
-        defects = above(found, self.score)
-        is_ng = len(defects) > 0 if found.image_score is None else found.image_score >= self.score
-        return Judged(is_ng, defects)
+        is_defect = found.scores >= self.score
+        is_ng = bool(is_defect.any()) if found.image_score is None else found.image_score >= self.score
+        return Judged.of(found, is_defect, is_ng=is_ng)
 
     def figures(self) -> dict[str, Any]:
         """See `OperatingPoint`."""
@@ -77,23 +84,24 @@ class ByRecipe:
 
     def judged(self, found: Detections, size_px: tuple[int, int]) -> Judged:
         """See `OperatingPoint`."""
-        told = judge(above(found, lowest_score(self.recipe)), self.class_names, self.recipe, (0, 0, *size_px))
-        defects = Detections(
-            np.array([defect.box_px for defect in told.defects], np.float32).reshape(-1, 4),
-            np.array([defect.score for defect in told.defects], np.float32),
-            np.array([self.class_names.index(defect.class_name) for defect in told.defects], np.int64),
-            found.image_score,
-        )
-        return Judged(told.verdict is not VerdictWord.OK, defects)
+        kept = found.scores >= lowest_score(self.recipe)
+        told = judge(_chosen(found, kept), self.class_names, self.recipe, (0, 0, *size_px))
+        defects = {(defect.class_name, defect.score, defect.box_px) for defect in told.defects}
+        is_defect = np.array([name in defects for name in self._names(found)], np.bool_)
+        return Judged.of(found, is_defect, is_ng=told.verdict is not VerdictWord.OK)
+
+    def _names(self, found: Detections) -> Iterator[tuple[str, float, tuple[float, ...]]]:
+        """Name detections as the judge does: rounded, which still tells them apart."""
+        boxes, scores, class_ids = found.boxes_in_image.tolist(), found.scores.tolist(), found.class_ids.tolist()
+        for box, score, class_id in zip(boxes, scores, class_ids, strict=True):
+            yield self.class_names[class_id], round(score, 4), tuple(round(side, 2) for side in box)
 
     def figures(self) -> dict[str, Any]:
         """See `OperatingPoint`."""
         return {"score": None, "recipe": self.reference}
 
 
-def above(found: Detections, score: float) -> Detections:
-    """Return the detections that reach a score."""
-    kept = found.scores >= score
+def _chosen(found: Detections, kept: NDArray[np.bool_]) -> Detections:
     return Detections(found.boxes_in_image[kept], found.scores[kept], found.class_ids[kept], found.image_score)
 
 

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.learning.datasets import LabelledImage
+from appliance.learning.datasets import Dataset, LabelledImage
+from appliance.learning.evaluation.detecting import BATCH, Progress, detect_all
 from appliance.learning.evaluation.intervals import Rate, rate_figures
 from appliance.learning.evaluation.matching import FOUND_IOU, pairwise_iou
 from appliance.learning.evaluation.operating_point import top_scores
 from appliance.learning.evaluation.parts import Parts
-from appliance.modelling import Detections
+from appliance.modelling import Detections, ModelBundle
+from appliance.modelling.detector import Detector
 
+SHOWN_EVERY = 5
 SCORES = tuple(round(0.05 + 0.01 * step, 2) for step in range(91))
 """0.05, 0.06 … 0.95: among them the choice is made."""
 
@@ -113,6 +116,67 @@ class WhatIf:
         least = min(map(kept.cost, outcomes))
         best = [outcome for outcome in outcomes if kept.cost(outcome) == least]
         return best[len(best) // 2]
+
+
+def advise(
+    bundle: ModelBundle,
+    dataset: Dataset,
+    limits: Limits,
+    *,
+    class_name: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run a model over a set and lay out its scores, in JSON form.
+
+    Args:
+        dataset: With the model's classes.
+        class_name: The score of this class's rule alone; None for one score for all.
+    Raises:
+        DatasetError, ModelError: As `detect_all`.
+    """
+    found, _ = detect_all(Detector(bundle, max_batch=BATCH), dataset.images, progress)
+    what_if = WhatIf.of(dataset.images, found, bundle.class_names.index(class_name) if class_name else None)
+    is_judgeable = len(what_if.ng_scores) > 0 and len(what_if.ok_scores) > 0
+    chosen = what_if.choose(limits) if is_judgeable else None
+    shown = {*SCORES[::SHOWN_EVERY], round(bundle.thresholds.score, 4), *([chosen.score] if chosen else [])}
+    return {
+        "model": {"name": bundle.name, "contract_sha256": bundle.contract_sha256},
+        "dataset": {"path": str(dataset.folder), "format": dataset.file_format, "split": dataset.split},
+        "class": class_name,
+        "score": round(bundle.thresholds.score, 4),
+        "limits": {"max_escape_rate": limits.escape_rate, "max_false_reject_rate": limits.false_reject_rate},
+        "outcomes": [what_if.at(score).figures() for score in sorted(shown)],
+        "recommended": chosen.figures() if chosen else None,
+        "reason": None if chosen else _reason(what_if),
+        "warnings": _warnings(dataset, chosen, limits),
+    }
+
+
+def _reason(what_if: WhatIf) -> str:
+    for kind, scores in (("NG", what_if.ng_scores), ("OK", what_if.ok_scores)):
+        if not len(scores):
+            return f"no score can be recommended: the set has no {kind} parts; add some"
+    return "no score keeps the limits; relax one of them, or train a better model"
+
+
+def _warnings(dataset: Dataset, chosen: Outcome | None, limits: Limits) -> list[str]:
+    warnings = []
+    if dataset.split == "test":
+        warnings.append(
+            "a score chosen on the test split makes what is measured there look better than it is; "
+            "choose on a validation split (--split val), measure on the test split once"
+        )
+    if chosen is not None:
+        for rate, limit, name in (
+            (chosen.escapes, limits.escape_rate, "escape rate"),
+            (chosen.false_rejects, limits.false_reject_rate, "false-reject rate"),
+        ):
+            if limit is not None and rate.ci95 is not None and rate.ci95[1] > limit:
+                warnings.append(
+                    f"the {name} counted keeps {limit:.2%}, but with {rate.total} parts it may be up to "
+                    f"{rate.ci95[1]:.2%}; more parts would tell"
+                )
+    return warnings
 
 
 def _defect_scores(image: LabelledImage, found: Detections, class_id: int | None) -> NDArray[np.float64]:
