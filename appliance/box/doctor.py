@@ -11,7 +11,7 @@ from appliance.capture.simcam.build import DEFAULT_DESTINATION
 from appliance.config import ApplianceConfig, load, load_recipe
 from appliance.errors import ApplianceError
 from appliance.inspection.judge import check_recipe
-from appliance.modelling import load_bundle
+from appliance.modelling.signature import load_trusted
 from appliance.wire.keys import KeyStore
 from appliance.wire.verdict_lane import VerdictPublisher
 
@@ -67,7 +67,7 @@ def _gentl_path(gentl_path: str) -> CheckResult:
 
 def _recipe_and_model(config: ApplianceConfig) -> CheckResult:
     recipe = load_recipe(config.recipe)
-    bundle = load_bundle(config.models_dir / recipe.model)
+    bundle = load_trusted(config, recipe.model)
     check_recipe(recipe, bundle)
     return good(
         "recipe and model",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from appliance.box.bench.frames import sample_frames
 from appliance.config import ApplianceConfig, load, load_recipe
-from appliance.modelling import load_bundle
 from appliance.modelling.session import ModelSession
+from appliance.modelling.signature import load_trusted
 
 
 def bare_frames_per_s(config: ApplianceConfig, seconds: float) -> float:
@@ -16,7 +16,7 @@ def bare_frames_per_s(config: ApplianceConfig, seconds: float) -> float:
     Single frames and full batches take turns; the faster of the two counts, so that the pipeline is held against the
     best that this machine gives.
     """
-    bundle = load_bundle(config.models_dir / load_recipe(config.recipe).model)
+    bundle = load_trusted(config, load_recipe(config.recipe).model)
     options = config.inspector
     session = ModelSession(
         bundle, provider=options.execution_provider, threads=options.intra_op_num_threads, max_batch=options.max_batch

@@ -14,8 +14,9 @@ from appliance.config import ApplianceConfig, Recipe, load_recipe
 from appliance.inspection.evidence import EvidenceChecker
 from appliance.inspection.judge import judge, lowest_score
 from appliance.messages import Trigger
-from appliance.modelling import ModelBundle, Placement, decoder_for, load_bundle
+from appliance.modelling import ModelBundle, Placement, decoder_for
 from appliance.modelling.session import ModelSession
+from appliance.modelling.signature import load_trusted
 
 
 def bench_inspect(config: ApplianceConfig, repetitions: int = 30) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def bench_inspect(config: ApplianceConfig, repetitions: int = 30) -> dict[str, A
         JSON-ready: `batches[{size, ms{p50,p99}, frames_per_s}]`, `evidence_ms`, `decode_judge_ms` (medians a frame).
     """
     recipe = load_recipe(config.recipe)
-    bundle = load_bundle(config.models_dir / recipe.model)
+    bundle = load_trusted(config, recipe.model)
     options = config.inspector
     session = ModelSession(
         bundle,
