@@ -20,7 +20,7 @@ from appliance.modelling.importer.facts import ImportOptions, Preprocessing
 from appliance.modelling.importer.foreign_session import ForeignSession
 from appliance.modelling.importer.output_shapes import output_shapes
 from appliance.modelling.importer.picture import natural_picture
-from appliance.modelling.importer.prepared import Prepared, prepare
+from appliance.modelling.importer.prepared import Prepared, prepare, without_weights
 from appliance.modelling.importer.preprocess import network_values
 from appliance.modelling.importer.wrapper import declare_outputs, wrap
 
@@ -117,7 +117,7 @@ def build_job(
         kept = notes[-1:] if batch and plan.image.batch is None else []
         return {**answer, "batch": batch, "notes": kept + plan.batch_notes(batch)}, [content]
     raise ImportRefused(
-        f"the network in the bundle would not compute what the file does: {'; '.join(notes)}; it can't be imported"
+        f"the network in the bundle would not compute what the file does: {notes[-1]}; it can't be imported"
     )
 
 
@@ -141,9 +141,14 @@ class _Plan:
         self._batch_tolerance = _HALF_BATCH_TOLERANCE if is_half else _BATCH_TOLERANCE
 
     def reference(self) -> list[list[NDArray[Any]]]:
-        """Run the file as it is, fed by NumPy; per picture the outputs, of one picture or a fixed batch of equals."""
-        session = ForeignSession(bytes(self._content))
-        extras = extra_feeds(self._parsed(), self.image, self._constants)
+        """Run the file as it is, fed by NumPy; per picture the outputs, of one picture or a fixed batch of equals.
+
+        But weights aren't inputs: ONNX Runtime would not merge layers then, and half precision would round elsewhere.
+        """
+        model = self._parsed()
+        extras = extra_feeds(model, self.image, self._constants)
+        without_weights(model)
+        session = ForeignSession(model.SerializeToString())
         answers = []
         for picture in self._pictures:
             values = network_values(picture, self.image, self._preprocessing)

@@ -56,4 +56,5 @@ def _case(file: str, found: Detections, bundle: ModelBundle) -> dict[str, Any]:
         }
         for box, score, class_id in zip(found.boxes_in_image, found.scores, found.class_ids, strict=True)
     ]
-    return {"file": file, "verdict": "NG" if detections else "OK", "detections": detections}
+    case = {"file": file, "verdict": "NG" if detections else "OK", "detections": detections}
+    return case if found.image_score is None else {**case, "image_score": round(found.image_score, 4)}

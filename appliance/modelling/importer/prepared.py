@@ -57,16 +57,21 @@ def prepare(model: Any, options: ImportOptions) -> Prepared:
             f"opset {opset_of(model)}: expected {_OLDEST_OPSET} or newer; export it anew with opset 13 to 17"
         )
     image = find_image_input(model, options)
-    inputs = real_inputs(model.graph)
-    facts = tuple(map(tensor_facts, inputs))
+    facts = tuple(map(tensor_facts, real_inputs(model.graph)))
     values = extra_values(model, image, options)
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
+    without_weights(model)
     fold_extra_inputs(model, image, values)
     set_shape(model.graph.input[0], image.shape(image.batch or image.facts.shape[0] or "N"))
     del model.graph.value_info[:]  # sizes that may no longer be true
-    model.ir_version = max(model.ir_version, _OLDEST_IR)
     return Prepared(model, image, facts, tuple(map(tensor_facts, model.graph.output)), values)
+
+
+def without_weights(model: Any) -> None:
+    """Take the weights from the inputs, where IR 3 wants them listed: what nobody can feed is a constant."""
+    inputs = real_inputs(model.graph)
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, _OLDEST_IR)
 
 
 def stem_of(graph: Any, image_name: str) -> tuple[StemStep, ...]:

@@ -74,7 +74,7 @@ def _feed(maker: NodeMaker, name: str, image: ImageInput, preprocessing: Preproc
     if image.facts.dtype != "uint8":
         name = _scale(maker, name, preprocessing, channel_axis=3 if not is_grey and image.layout == "NHWC" else 1)
         if image.facts.dtype in _TYPES:
-            name = maker.add("Cast", [name], to=_TYPES[image.facts.dtype])
+            name = _kept(maker, maker.add("Cast", [name], to=_TYPES[image.facts.dtype]))
     if is_grey and not per_channel:
         name = _repeat(maker, name, image.channels)
     if is_grey and image.layout == "NHWC":
@@ -120,8 +120,14 @@ def _finish(maker: NodeMaker, graph: Any, name: str, rows: int | None) -> str:
     if facts.dtype in ("sequence", "optional", "untyped", "object"):
         raise ImportRefused(f"output '{name}' is no tensor of numbers; export the network without it")
     if facts.dtype != "float32":
-        name = maker.add("Cast", [name], maker.new_name(f"{name}_float32"), to=onnx.TensorProto.FLOAT)
+        kept = _kept(maker, name) if facts.dtype == "float16" else name
+        name = maker.add("Cast", [kept], maker.new_name(f"{name}_float32"), to=onnx.TensorProto.FLOAT)
     return name if rows is None else _filled_up(maker, name, facts.shape[1:], rows)
+
+
+def _kept(maker: NodeMaker, name: str) -> str:
+    """Keep half precision: ONNX Runtime drops a cast to it that meets a cast back, and with it the file's rounding."""
+    return maker.add("Reshape", [name, maker.add("Shape", [name])])
 
 
 def _filled_up(maker: NodeMaker, name: str, row_shape: Sequence[int | str | None], rows: int) -> str:
@@ -136,17 +142,37 @@ def _filled_up(maker: NodeMaker, name: str, row_shape: Sequence[int | str | None
 
 
 def _drop_dead(graph: Any) -> None:
-    """Remove nodes and weights that no output depends on."""
-    needed, kept = {value.name for value in graph.output}, []
-    for node in reversed(graph.node):  # ONNX promises that a node comes after those it reads
-        if needed.isdisjoint(node.output):
-            continue
-        kept.append(node)
-        needed |= _read_by(node)
+    """Remove nodes and weights that no output depends on; nodes come after those they read, as ONNX asks for."""
+    makers = {name: node for node in graph.node for name in node.output if name}
+    needed, open_names = set[str](), [value.name for value in graph.output]
+    while open_names:
+        name = open_names.pop()
+        if name not in needed:
+            needed.add(name)
+            open_names += _read_by(makers[name]) if name in makers else ()
+    nodes = [node for node in graph.node if not needed.isdisjoint(node.output)]
     weights = [tensor for tensor in graph.initializer if tensor.name in needed]
     del graph.node[:], graph.initializer[:]
-    graph.node.extend(reversed(kept))
+    graph.node.extend(_in_order(nodes))
     graph.initializer.extend(weights)
+
+
+def _in_order(nodes: list[Any]) -> list[Any]:
+    """Sort nodes only as far as needed: converters append what belongs in front."""
+    waited_for = {name for node in nodes for name in node.output if name}
+    ordered = []
+    while nodes:
+        later = []
+        for node in nodes:
+            if waited_for.isdisjoint(_read_by(node)):
+                ordered.append(node)
+                waited_for -= set(node.output)
+            else:
+                later.append(node)
+        if len(later) == len(nodes):
+            raise ImportRefused("the network's operators read each other in a circle; export it anew")
+        nodes = later
+    return ordered
 
 
 def _read_by(node: Any) -> set[str]:
