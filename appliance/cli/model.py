@@ -2,7 +2,16 @@
 
 import typer
 
-from appliance.cli import model_evaluate, model_import, model_run, model_show, model_verify
+from appliance.cli import (
+    model_bench,
+    model_evaluate,
+    model_fit,
+    model_import,
+    model_quantise,
+    model_run,
+    model_show,
+    model_verify,
+)
 
 app = typer.Typer(help="Import, prove, compare and switch models.", no_args_is_help=True)
 
@@ -11,3 +20,6 @@ model_show.add(app)
 model_run.add(app)
 model_verify.add(app)
 model_evaluate.add(app)
+model_quantise.add(app)
+model_fit.add(app)
+model_bench.add(app)

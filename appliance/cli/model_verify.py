@@ -55,6 +55,7 @@ def verify(
     limits = Limits(memory_mb=memory_mb, cpu_s=time_s, wall_s=time_s, gives_way=_is_running(appliance))
     options = {
         "provider": provider or inspector.execution_provider,
+        "provider_options": inspector.provider_options if provider is None else {},
         "threads": inspector.intra_op_num_threads,
         "max_batch": max_batch or inspector.max_batch,
         "limits": GateLimits(child=limits),

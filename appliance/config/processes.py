@@ -11,8 +11,11 @@ from appliance.config.confined import ConfinedModel, Name
 class InspectorConfig(ConfinedModel):
     """The inspector process."""
 
-    execution_provider: Literal["CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINOExecutionProvider"] = (
-        "CPUExecutionProvider"
+    execution_provider: Literal[
+        "CPUExecutionProvider", "OpenVINOExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+    ] = "CPUExecutionProvider"
+    provider_options: dict[str, str] = Field(
+        default={}, description='ONNX Runtime\'s options for the provider, e.g. device_type = "GPU" for OpenVINO'
     )
     intra_op_num_threads: int | None = Field(
         default=None, ge=1, le=256, description="threads of ONNX Runtime; default: all cores but one"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +31,14 @@ class Detector:
         threads: int | None = None,
         max_batch: int = 1,
         tiling: Tiling | None = None,
+        provider_options: Mapping[str, str] | None = None,
     ) -> None:
         """Open the network; errors and arguments as `ModelSession`, and the recipe's tiling."""
         self.bundle = bundle
         self.tiling = tiling
-        self.session = ModelSession(bundle, provider=provider, threads=threads, max_batch=max_batch)
+        self.session = ModelSession(
+            bundle, provider=provider, threads=threads, max_batch=max_batch, provider_options=provider_options
+        )
         self._decoder = decoder_for(bundle, self.session.output_shapes)
 
     def detect(

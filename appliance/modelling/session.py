@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from appliance.errors import ModelContractMismatch, ModelError
 from appliance.modelling.bundle import ModelBundle
 from appliance.modelling.families import OutputShapes
+from appliance.modelling.providers import CPU, PROVIDERS, Provider, provider_of
 
 _WARM_UP_RUNS = 2  # the first run of a size allocates its memory; the second shows the time it takes
 
@@ -21,6 +23,16 @@ def default_threads() -> int:
     return max(1, (os.cpu_count() or 1) - 1)
 
 
+def available_providers() -> list[str]:
+    """Name the providers that this ONNX Runtime has and we know; whether one starts shows only when it is used."""
+    return [name for name in PROVIDERS if name in ort.get_available_providers()]
+
+
+def runtime_version() -> str:
+    """Name ONNX Runtime and its version."""
+    return f"onnxruntime {ort.__version__}"
+
+
 class ModelSession:
     """One network, ready to run. Single-threaded: one owner, the inspector's loop.
 
@@ -28,27 +40,39 @@ class ModelSession:
         provider: The execution provider that is live.
         threads: Threads within one operator, ONNX Runtime's `intra_op_num_threads`.
         output_shapes: Output name to shape, in the network's order; a free dimension is a name or None.
+        nodes_by_provider: How many nodes each provider took; empty for the CPU's, which takes all.
     """
 
-    def __init__(self, bundle: ModelBundle, *, provider: str, threads: int | None = None, max_batch: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        *,
+        provider: str,
+        threads: int | None = None,
+        max_batch: int = 1,
+        provider_options: Mapping[str, str] | None = None,
+    ) -> None:
         """Load the network and hold it against the bundle's contract; `warm_up` before the first real frame.
 
         Args:
             bundle: Gives the very bytes that were hashed.
-            provider: Execution provider that must be live.
+            provider: Execution provider that must be live; ONNX Runtime's name, or the short one.
             threads: None for all cores but one.
             max_batch: Largest batch that will be run.
+            provider_options: ONNX Runtime's options for the provider, over those of `PROVIDERS`.
         Raises:
-            ModelError: The provider isn't live, or ONNX Runtime refuses the network.
+            ModelError: The provider isn't live or takes no node, or ONNX Runtime refuses the network.
             ModelContractMismatch: The network's input or outputs differ from model.toml.
         """
-        self.provider = provider
+        chosen = provider_of(provider)
+        self.provider = chosen.name
         self.threads = threads or default_threads()
         self.max_batch = max_batch
         self._input = bundle.input
         self.frame_shape = bundle.input.frame_shape
         self._where = f"model {bundle.name}"
-        self._session = self._load(bundle.onnx_bytes)
+        self._session = self._load(bundle.onnx_bytes, chosen, provider_options or {})
+        self.nodes_by_provider = self._assigned()
         self.output_shapes: OutputShapes = {output.name: tuple(output.shape) for output in self._session.get_outputs()}
         self._check_input()
         self._check_outputs(bundle)
@@ -128,30 +152,54 @@ class ModelSession:
         self._session.run_with_iobinding(self._binding)
         return [output.numpy() for output in self._binding.get_outputs()]
 
-    def _load(self, onnx_bytes: bytes) -> Any:
-        if self.provider not in (available := ort.get_available_providers()):
+    def _load(self, onnx_bytes: bytes, provider: Provider, own_options: Mapping[str, str]) -> Any:
+        if provider.name not in (available := ort.get_available_providers()):
             raise ModelError(
-                f"execution provider {self.provider} is not in this onnxruntime (it has {', '.join(available)}); "
-                f"install the onnxruntime build that has it, or set inspector.execution_provider"
+                f"execution provider {provider.name} is not in this onnxruntime (it has {', '.join(available)}); "
+                f"{provider.fix}"
             )
+        options = provider.options | dict(own_options)
+        if provider.threads_option is not None:
+            options.setdefault(provider.threads_option, str(self.threads))
+        try:
+            session = ort.InferenceSession(
+                onnx_bytes, self._session_options(), providers=[(provider.name, options), *provider.behind]
+            )
+        except Exception as error:  # as in `run`
+            raise ModelError(
+                f"{self._where}: ONNX Runtime {ort.__version__} refuses model.onnx: {_one_line(error)}"
+            ) from error
+        if provider.name not in (live := session.get_providers()):
+            raise ModelError(
+                f"{self._where}: execution provider {provider.name} did not start, {', '.join(live)} would run; "
+                f"check its driver, or set inspector.execution_provider"
+            )
+        return session
+
+    def _session_options(self) -> ort.SessionOptions:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # only what is fatal: every other error is raised, and told once by us
         # A spinning thread pool starves the grabber on a small box and raises everyone's worst latency.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            session = ort.InferenceSession(onnx_bytes, options, providers=[self.provider])
-        except Exception as error:  # as in `run`
+        if self.provider != CPU:
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        return options
+
+    def _assigned(self) -> dict[str, int]:
+        """Count which provider took how many nodes: "live" alone may mean that it took none."""
+        if self.provider == CPU:
+            return {}
+        counts: Counter[str] = Counter()
+        for part in self._session.get_provider_graph_assignment_info():
+            counts[part.ep_name] += len(part.get_nodes())
+        if not counts[self.provider]:
             raise ModelError(
-                f"{self._where}: ONNX Runtime {ort.__version__} refuses model.onnx: {_one_line(error)}"
-            ) from error
-        if self.provider not in (live := session.get_providers()):
-            raise ModelError(
-                f"{self._where}: execution provider {self.provider} did not start, {', '.join(live)} would run; "
-                f"check its driver, or set inspector.execution_provider"
+                f"{self._where}: execution provider {self.provider} takes none of the network's nodes, all would run "
+                f"on {', '.join(counts)}; set inspector.execution_provider, or export the model otherwise"
             )
-        return session
+        return dict(counts)
 
     def _check_input(self) -> None:
         expected = f"'{self._input.name}' tensor(uint8) (N, {', '.join(map(str, self.frame_shape))})"

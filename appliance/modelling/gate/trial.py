@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,14 @@ from appliance.modelling.gate.graph_check import check_graph
 from appliance.modelling.gate.limits import GraphLimits
 from appliance.modelling.gate.report import ms_since
 from appliance.modelling.gate.size_check import check_sizes
+from appliance.modelling.session import ModelSession
 
 Tell = Callable[[dict[str, Any]], None]
 
 
-def trial_request(
-    bundle: ModelBundle, *, provider: str, threads: int | None, max_batch: int, limits: GraphLimits
-) -> dict[str, Any]:
-    """Say what `try_model` shall do, beside `trial_blobs`."""
-    options = {"provider": provider, "threads": threads, "max_batch": max_batch}
-    return {"name": bundle.name, "files": list(bundle.contents), "limits": asdict(limits), "options": options}
+def trial_request(bundle: ModelBundle, options: Mapping[str, Any], limits: GraphLimits) -> dict[str, Any]:
+    """Say what `try_model` shall do, beside `trial_blobs`; options are the detector's."""
+    return {"name": bundle.name, "files": list(bundle.contents), "limits": asdict(limits), "options": dict(options)}
 
 
 def trial_blobs(bundle: ModelBundle) -> list[bytes]:
@@ -55,7 +53,7 @@ def try_model(request: dict[str, Any], blobs: list[memoryview], tell: Tell) -> t
 
     step.begin("load")
     detector = Detector(bundle, **options)
-    step.done(f"{detector.session.provider}, {detector.session.threads} threads")
+    step.done(_placed(detector.session))
 
     step.begin("warm-up")
     took = [f"{size}: {took_ns / 1e6:.1f} ms" for size, took_ns in detector.session.warm_up()]
@@ -64,6 +62,15 @@ def try_model(request: dict[str, Any], blobs: list[memoryview], tell: Tell) -> t
     step.begin("golden")
     step.done(check_golden(detector))
     return {}, []
+
+
+def _placed(session: ModelSession) -> str:
+    words = f"{session.provider}, {session.threads} threads"
+    counts = session.nodes_by_provider
+    others = ", ".join(f"{count} on {name}" for name, count in counts.items() if name != session.provider)
+    if not counts:
+        return words
+    return f"{words}; {counts[session.provider]} of {sum(counts.values())} nodes on it{f', {others}' if others else ''}"
 
 
 class _Stepper:

@@ -7,7 +7,7 @@ start … golden     in a limited child (`trial`), which gets the bytes and noth
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,8 @@ from appliance.modelling.bundle_files import load_bundle
 from appliance.modelling.gate.limits import GateLimits
 from appliance.modelling.gate.report import STEPS, GateReport, Step, ms_since
 from appliance.modelling.gate.trial import trial_blobs, trial_request, try_model
+from appliance.modelling.providers import CPU, provider_of
 from appliance.modelling.signature import SignaturePolicy
-
-CPU = "CPUExecutionProvider"
-_ON_DEVICES = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 
 
 def verify(
@@ -33,6 +31,7 @@ def verify(
     provider: str = CPU,
     threads: int | None = None,
     max_batch: int = 1,
+    provider_options: Mapping[str, str] | None = None,
     report: Callable[[Step], None] = lambda _: None,
 ) -> GateReport:
     """Let a model through the gate, or refuse it. A running appliance isn't touched, nor slowed down much.
@@ -41,14 +40,22 @@ def verify(
         model: A bundle's folder, or a bundle that is loaded already.
         policy: Which signatures are asked for; None: any or none.
         limits: What it may take.
-        provider: Execution provider that must be live.
+        provider: Execution provider that must be live; ONNX Runtime's name, or the short one.
         threads: Of ONNX Runtime; None: all cores but one.
         max_batch: Every batch size up to it is tried.
+        provider_options: ONNX Runtime's options for the provider.
         report: Called with each step that is passed, on this thread.
     Raises:
         ModelError: Refused; the message names what is wrong, and what to do.
     """
     limits = limits or GateLimits()
+    chosen = provider_of(provider)
+    options = {
+        "provider": chosen.name,
+        "threads": threads,
+        "max_batch": max_batch,
+        "provider_options": dict(provider_options or {}),
+    }
     steps: list[Step] = []
 
     def passed(step: Step) -> None:
@@ -59,10 +66,10 @@ def verify(
     _signed(bundle, policy or SignaturePolicy(), passed)
     ran = run_limited(
         try_model,
-        trial_request(bundle, provider=provider, threads=threads, max_batch=max_batch, limits=limits.graph),
+        trial_request(bundle, options, limits.graph),
         trial_blobs(bundle),
         where=f"model {bundle.name}",
-        limits=replace(limits.child, uses_devices=provider in _ON_DEVICES),
+        limits=replace(limits.child, uses_devices=chosen.uses_devices),
         on_progress=lambda told: _hear(told, passed),
     )
     if tuple(step.name for step in steps) != STEPS:
@@ -71,7 +78,7 @@ def verify(
         model=bundle.name,
         sha256=bundle.sha256,
         contract_sha256=bundle.contract_sha256,
-        provider=provider,
+        provider=chosen.name,
         steps=tuple(steps),
         rights=ran.rights,
         peak_mb=ran.peak_mb,
