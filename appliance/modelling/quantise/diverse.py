@@ -1,0 +1,40 @@
+"""Choose few images that differ much: calibration must see the extremes, not the usual picture a hundred times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.modelling.pixels import Pixels, to_mono8
+
+THUMBNAIL_PX = 16
+GREY_BINS = 16
+
+HOW = (
+    f"farthest-first: the most ordinary image, then again and again the one least like those chosen, by a thumbnail of "
+    f"{THUMBNAIL_PX}x{THUMBNAIL_PX} px and a histogram of {GREY_BINS} grey values; labels and models play no part"
+)
+
+
+def describe(pixels: Pixels, pixel_format: str) -> NDArray[np.float32]:
+    """Return an image in few numbers: a thumbnail and a histogram, (THUMBNAIL_PX² + GREY_BINS,) float32."""
+    grey = to_mono8(pixels, pixel_format)
+    thumbnail = cv2.resize(grey, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    counts = np.bincount(grey.reshape(-1) >> 4, minlength=GREY_BINS)
+    histogram = counts / np.float32(grey.size)
+    return np.concatenate([thumbnail.reshape(-1) / np.float32(255 * THUMBNAIL_PX), histogram]).astype(np.float32)
+
+
+def choose_diverse(descriptions: Sequence[NDArray[np.float32]], count: int) -> list[int]:
+    """Return the indices of up to `count` images, sorted. The same images give the same choice."""
+    table = np.stack(descriptions).astype(np.float64)
+    chosen = [int(np.argmin(np.linalg.norm(table - table.mean(axis=0), axis=1)))]
+    distance = np.linalg.norm(table - table[chosen[0]], axis=1)
+    while len(chosen) < min(count, len(table)):
+        distance[chosen] = -1.0
+        chosen.append(int(np.argmax(distance)))
+        distance = np.minimum(distance, np.linalg.norm(table - table[chosen[-1]], axis=1))
+    return sorted(chosen)
