@@ -76,7 +76,7 @@ def claim_of_raw_head(
         return None
     head = heads[0]
     likely = _likely_family(facts)
-    asked_for = facts.options.family == family
+    asked_for = facts.options.family is not None
     if not asked_for and likely not in (family, None):
         return None
     decode: dict[str, Any] = {
@@ -102,7 +102,7 @@ def claim_of_raw_head(
 
 
 def _doubts(family: str, facts: GraphFacts, likely: str | None, head: RawHead, anchors: Scales | None) -> Sequence[str]:
-    asked_for = facts.options.family == family
+    asked_for = facts.options.family is not None
     doubts = []
     room = head.rows.shape[1] - 5
     if facts.class_count not in (None, room):

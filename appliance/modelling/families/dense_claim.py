@@ -13,11 +13,8 @@ if TYPE_CHECKING:
     from appliance.modelling.families.dense_evidence import DenseList
     from appliance.modelling.importer.facts import GraphFacts
 
-_LIBREYOLO_HABITS = {
-    # Source: libreyolo 1.6, libreyolo/backends/base.py, _parse_yolo9 and the suppression after it
-    "multi_label": True,
-    "clip_before_nms": True,
-}
+_MULTI_LABEL = ("yolo9", "yolo9_p2", "yolo9_e2e")
+"""Source: libreyolo 1.6, libreyolo/postprocess/yolo9.py; its Darknet families, YOLOv7 and YOLOX take the best class."""
 
 
 def claim_of_list(
@@ -34,8 +31,7 @@ def claim_of_list(
         nms_iou: As the exporting library sets it.
     """
     decode: dict[str, Any] = {"form": "boxes", "layout": one.layout, "boxes": one.boxes, "objectness": objectness}
-    if one.values == "logits":
-        decode["logits"] = True
+    decode["logits"] = one.values == "logits"
     claim = Claim(
         family,
         seen=one.described(),
@@ -54,16 +50,14 @@ def with_habits(facts: GraphFacts, claim: Claim) -> Claim:
     if exporter(facts) != "libreyolo":
         return claim
     model_family = facts.metadata.get("model_family", "")
-    habits = dict(_LIBREYOLO_HABITS)
-    if model_family == "yolox":
-        habits["multi_label"] = False
+    habits = {"clip_before_nms": True, "multi_label": model_family in _MULTI_LABEL}
     free_of_nms = model_family == "yolo9_e2e"
     return replace(claim, decode={**claim.decode, **habits}, nms_iou=1.0 if free_of_nms else 0.45)
 
 
 def refusal(family: str, facts: GraphFacts, lists: Sequence[DenseList]) -> Claim | None:
     """Say why a list that looks like a detector's isn't one, or None where nothing looks like it."""
-    if not lists or facts.options.family not in (None, family):
+    if not lists:
         return None
     one = lists[0]
     if other_task(facts) is not None:

@@ -23,6 +23,14 @@ _FOLLOWS_THE_GRID = 0.8
 """Correlation of finished box centres with the cells they come from; raw numbers stay below 0.5."""
 _ROUNDING = 2e-3  # of half precision and INT8 beyond 0..1
 
+_NORMALISED_STEP = 0.1  # px of a box for a px of the picture; normalised boxes move by 1 / width
+_FORMS: dict[tuple[str, str], BoxForm] = {
+    ("xyxy", "px"): "xyxy_px",
+    ("xyxy", "normalised"): "xyxy_normalised",
+    ("cxcywh", "px"): "cxcywh_px",
+    ("cxcywh", "normalised"): "cxcywh_normalised",
+}
+
 Values = Literal["shares", "logits", "mixed"]
 
 
@@ -99,13 +107,22 @@ def _grids(count: int, height_px: int, width_px: int) -> Iterator[tuple[int, tup
 def _box_form(
     rows: NDArray[np.float32], per_cell: int, strides: Sequence[int], height_px: int, width_px: int
 ) -> BoxForm | None:
-    """Finished boxes lie where their cells are, whatever the network has learnt; raw numbers don't."""
-    corners = (rows[:, :2] + rows[:, 2:4]) * np.float32(0.5)
-    follows = max(
-        max(_correlation(rows[:, :2], centres), _correlation(corners, centres))
-        for centres in _cell_centres(per_cell, strides, height_px, width_px)
+    """Finished boxes lie where their cells are, whatever the network has learnt; raw numbers don't.
+
+    From cell to cell a corner moves as far as the middle of both corners. A centre moves on while the size beside it
+    stays, so that their middle moves half as far. Sizes below zero, which a raw YOLO26 gives, don't disturb this.
+    """
+    first, middle = rows[:, :2], (rows[:, :2] + rows[:, 2:4]) * np.float32(0.5)
+    orders = list(_cell_centres(per_cell, strides, height_px, width_px))
+    follows, order = max(
+        (_correlation(points, cells), i) for i, cells in enumerate(orders) for points in (first, middle)
     )
-    return evidence.box_form(rows[:, :4]) if follows > _FOLLOWS_THE_GRID else None
+    if follows < _FOLLOWS_THE_GRID:
+        return None
+    step = _slope(first, orders[order])
+    form = "xyxy" if _slope(middle, orders[order]) > 0.75 * step else "cxcywh"
+    unit = "normalised" if step < _NORMALISED_STEP else "px"
+    return _FORMS[form, unit]
 
 
 def _cell_centres(
@@ -121,11 +138,21 @@ def _cell_centres(
 
 def _correlation(points: NDArray[np.float32], centres: NDArray[np.float32]) -> float:
     """Correlation coefficient of (A, 2) points and centres, the lower one of the two axes."""
-    finite = np.isfinite(points).all(axis=1)
-    a, b = (np.float64(x[finite]) - np.float64(x[finite]).mean(axis=0) for x in (points, centres))
+    a, b = _about_their_mean(points, centres)
     spread = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return float(np.nan_to_num((a * b).sum(axis=0) / spread).min())
+    return float(((a * b).sum(axis=0) / np.maximum(spread, 1e-12)).min())
+
+
+def _slope(points: NDArray[np.float32], centres: NDArray[np.float32]) -> float:
+    """How far points move when their centres move by 1 px."""
+    a, b = _about_their_mean(points, centres)
+    return float((a * b).sum() / max((b**2).sum(), 1e-12))
+
+
+def _about_their_mean(*points: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+    finite = np.logical_and.reduce([np.isfinite(one).all(axis=1) for one in points])
+    kept = [one[finite].astype(np.float64) for one in points]
+    return [one - one.mean(axis=0) for one in kept] if finite.any() else [np.zeros((1, 2))] * len(points)
 
 
 def kind_of_values(rows: NDArray[np.float32]) -> Values:

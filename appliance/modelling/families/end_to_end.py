@@ -99,7 +99,7 @@ class EndToEndDecoder:
 
 def _recognise(facts: GraphFacts) -> Claim | None:
     """At most a thousand rows of corners, score and whole-numbered class."""
-    if exporter(facts) == "libreyolo" and facts.options.family != "end_to_end":
+    if exporter(facts) == "libreyolo" and facts.options.family is None:
         return None  # its files with built-in suppression also hold the raw list, and that is what the library reads
     if facts.metadata.get("head") == "RTDETRDecoder":
         return None

@@ -65,7 +65,7 @@ def _recognise(facts: GraphFacts) -> Claim | None:
     of_libreyolo = facts.metadata.get("model_family") in ("yolo2", "yolo3", "yolo4")
     if exporter(facts) == "libreyolo" and not of_libreyolo:
         return None
-    if of_libreyolo or facts.options.family == "yolov3":
+    if of_libreyolo or facts.options.family is not None:
         for one in dense_lists(facts):
             has_objectness = False if of_libreyolo else one.has_objectness(facts.class_count)
             if one.boxes is not None and one.values == "shares" and has_objectness is not None:

@@ -77,7 +77,7 @@ def _recognise(facts: GraphFacts) -> Claim | None:
 def _fits(one: DenseList, facts: GraphFacts) -> bool:
     """Three a cell, or YOLOv6: one a cell, sure of every one. Asked for by name, any finished list will do."""
     has_objectness = one.has_objectness(facts.class_count)
-    if facts.options.family == "yolov5":
+    if facts.options.family is not None:
         return has_objectness is not None or facts.class_count is None
     if exporter(facts) == "libreyolo":
         return has_objectness is False

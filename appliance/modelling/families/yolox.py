@@ -68,7 +68,7 @@ def _fits(one: DenseList, facts: GraphFacts) -> bool:
         has_objectness = one.layout == "anchors_first"
     if not has_objectness or one.values != "shares":
         return False
-    asked_for = facts.options.family == "yolox" or exporter(facts) == "libreyolo"
+    asked_for = facts.options.family is not None or exporter(facts) == "libreyolo"
     return asked_for or (one.per_cell == 1 and not (one.rows[:, 4] == 1).all())
 
 
