@@ -1,7 +1,7 @@
 """Files as other people's exporters write them: a detector of red and blue cells, in every form the import takes.
 
-The picture is averaged over cells of 8, 16 and 32 px; each cell is a candidate, its box the cell; class `red` scores the
-cell's red mean, class `blue` its blue mean, both for values of 0..1. That makes a YOLOv8-like output (N, 6, cells).
+The picture is averaged over cells of 8, 16 and 32 px; each cell is a candidate, its box the cell; class `red` scores
+the cell's red mean, class `blue` its blue mean, both for values of 0..1: a YOLOv8-like output (N, 6, cells).
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ def farthest_apart(found: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any
             return float("inf")
         if a.size:
             same = (a == b) | (np.isnan(a) & np.isnan(b))
-            apart = np.where(same, 0.0, np.abs(a - b) / np.maximum(np.abs(b), 1.0))
+            with np.errstate(invalid="ignore"):  # of infinite values
+                apart = np.where(same, 0.0, np.abs(a - b) / np.maximum(np.abs(b), 1.0))
             worst = max(worst, float(np.nan_to_num(apart, nan=np.inf).max()))
     return worst
 

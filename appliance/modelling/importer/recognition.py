@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,23 +52,23 @@ class Recognised:
     class_names: tuple[str, ...]
 
 
-def recognise(facts: GraphFacts, where: str) -> Recognised:
+def recognise(facts: GraphFacts, where: str, families: Mapping[str, Family] = FAMILIES) -> Recognised:
     """Ask the families, or the one that the options name, and settle classes and preprocessing.
 
     Raises:
         ImportRefused: No family claims the file, several do, one has doubts, or the class names aren't known.
     """
-    asked = _asked(facts)
+    asked = _asked(facts, families)
     claims = [claim for family in asked.values() if (claim := family.recognise(facts)) is not None]
-    if len(claims) != 1:
-        raise ImportRefused(_undecided(facts, claims, asked, where))
-    claim = replace(claims[0], preprocessing=_preprocessing(facts, claims[0]))
-    if claim.doubts:
-        raise ImportRefused(_doubtful(facts, claim, where))
+    sure = [claim for claim in claims if not claim.doubts]
+    if len(sure) != 1:
+        words = _doubtful(facts, claims[0], where) if len(claims) == 1 else _undecided(facts, claims, asked, where)
+        raise ImportRefused(words)
+    claim = replace(sure[0], preprocessing=_preprocessing(facts, sure[0]))
     names = _class_names(facts, claim, where)
     options = facts.options
     return Recognised(
-        FAMILIES[claim.family],
+        families[claim.family],
         replace(
             claim,
             score=claim.score if options.score is None else options.score,
@@ -78,14 +79,14 @@ def recognise(facts: GraphFacts, where: str) -> Recognised:
     )
 
 
-def _asked(facts: GraphFacts) -> dict[str, Family]:
+def _asked(facts: GraphFacts, families: Mapping[str, Family]) -> Mapping[str, Family]:
     wanted = facts.options.family
     if wanted is None:
-        return FAMILIES
+        return families
     name = ALIASES.get(wanted.lower(), wanted)
-    if name not in FAMILIES:
-        raise ImportRefused(f"--family {wanted}: no such family; known are {', '.join([*FAMILIES, *ALIASES])}, or auto")
-    return {name: FAMILIES[name]}
+    if name not in families:
+        raise ImportRefused(f"--family {wanted}: no such family; known are {', '.join([*families, *ALIASES])}, or auto")
+    return {name: families[name]}
 
 
 def _preprocessing(facts: GraphFacts, claim: Claim) -> Preprocessing:
@@ -138,14 +139,15 @@ def _class_names(facts: GraphFacts, claim: Claim, where: str) -> tuple[str, ...]
     return names
 
 
-def _undecided(facts: GraphFacts, claims: list[Claim], asked: dict[str, Family], where: str) -> str:
+def _undecided(facts: GraphFacts, claims: list[Claim], asked: Mapping[str, Family], where: str) -> str:
     if not claims:
         who = "no family knows" if len(asked) > 1 else f"family {next(iter(asked))} doesn't know"
         lines = [f"{where}: {who} these outputs; the file isn't imported"]
         hint = "pass --family NAME (" + ", ".join(FAMILIES) + ") if you know better"
     else:
         lines = [f"{where}: {len(claims)} families know these outputs; the file isn't imported"]
-        lines += [f"  {claim.family}: {claim.seen}" for claim in claims]
+        for claim in claims:
+            lines += [f"  {claim.family}: {claim.seen}", *(f"    unclear: {doubt}" for doubt in claim.doubts)]
         hint = "pass " + " or ".join(f"--family {claim.family}" for claim in claims)
     return "\n".join([*lines, *_seen(facts), f"  next: {hint}"])
 
