@@ -138,8 +138,9 @@ class DetrDecoder:
         scores = self._activated(logits)
         if self.options.activation == "softmax":  # of exclusive classes only the best can be meant
             return boxes, scores.max(axis=1), scores.argmax(axis=1).astype(np.int64)
-        queries, columns = np.indices(scores.shape)
-        return boxes[queries.ravel()], scores.ravel(), columns.ravel().astype(np.int64)
+        ranked = np.argsort(-scores, axis=None, kind="stable")[: len(scores)]  # as many pairs as there are queries
+        queries, columns = np.unravel_index(ranked, scores.shape)
+        return boxes[queries], scores[queries, columns], columns.astype(np.int64)
 
     def _activated(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.options.activation == "none":
