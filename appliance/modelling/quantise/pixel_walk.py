@@ -11,7 +11,8 @@ from onnx import TensorProto
 
 from appliance.modelling.quantise.graph import Graph, attributes
 
-LAYOUT = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity"}
+LAYOUT = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "SpaceToDepth", "Gather"}
+"""Operations that move pixels and don't change them; ONNX Runtime has them for uint8, too."""
 _SCALING = {"Mul", "Div", "Add", "Sub"}
 
 
@@ -54,9 +55,10 @@ class Way:
             self.scale, self.offset = sign * self.scale, sign * (self.offset - value)
         return True
 
-    def lays_out(self, node: Any) -> bool:
+    def lays_out(self, node: Any, constants: dict[str, NDArray[Any]]) -> bool:
         """Whether a node only moves pixels, all channels still alike."""
-        return node.op_type in LAYOUT and node.input[0] == self.tensor and self.is_plain
+        is_fixed = node.input[0] == self.tensor and constants.keys() >= set(node.input[1:])
+        return node.op_type in LAYOUT and is_fixed and self.is_plain
 
     def repeats_grey(self, node: Any) -> bool:
         """Take a node that makes several equal channels of one; returns whether it was one."""
@@ -78,7 +80,9 @@ def walk(graph: Graph, name: str) -> Way | None:
         (node,) = reading.values()
         if not is_float and node.op_type == "Cast" and attributes(node)["to"] == TensorProto.FLOAT:
             is_float = True
-        elif not ((is_float and way.scales(node, constants)) or way.lays_out(node) or way.repeats_grey(node)):
+        elif not (
+            (is_float and way.scales(node, constants)) or way.lays_out(node, constants) or way.repeats_grey(node)
+        ):
             break
         way.nodes.append(node)
         way.tensor = node.output[0]

@@ -62,7 +62,7 @@ def prepare(bundle: ModelBundle) -> Prepared:
     path = straighten(graph, bundle.input)
     if path and path.zero_point is not None and columns_to_channels(graph, bundle.input, path):
         done.append("the first convolution reads blocks of columns as channels")
-    regions = find_regions(graph)
+    regions = find_regions(graph, path.tensor if path else None)
     if not regions.weighted:
         raise ModelError(
             f"model {bundle.name}: nothing to quantise: expected convolutions with constant weights before the "

@@ -43,8 +43,13 @@ class Regions:
     head: tuple[str, ...]
 
 
-def find_regions(graph: Graph) -> Regions:
-    """Sort a network's nodes by what may become of them."""
+def find_regions(graph: Graph, first_tensor: str | None = None) -> Regions:
+    """Sort a network's nodes by what may become of them.
+
+    Args:
+        first_tensor: The float tensor that the pixels become; what makes it is left alone. None where it isn't known:
+            then nothing before the first convolutions is carried in 8 bits.
+    """
     constants = set(graph.constants())
     decoding = _downstream(graph, [node for node in graph.nodes if node.op_type in DECODING])
     weighted = [
@@ -55,11 +60,9 @@ def find_regions(graph: Graph) -> Regions:
     names = {node.name for node in weighted}
     before = _upstream(graph, weighted)
     head = [node.name for node in weighted if not (_downstream(graph, [node]) - {node.name}) & names]
-    carriers = [
-        node.name
-        for node in graph.nodes
-        if node.op_type in CARRIERS | ACTIVATIONS and node.name in before and node.name not in decoding
-    ]
+    starts = graph.readers()[first_tensor] if first_tensor else weighted
+    between = (_downstream(graph, starts) & before) - decoding
+    carriers = [node.name for node in graph.nodes if node.op_type in CARRIERS | ACTIVATIONS and node.name in between]
     return Regions(tuple(node.name for node in weighted), tuple(carriers), tuple(head))
 
 
