@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from appliance.cli.evaluation_text import comparison_table, figures_table, per_class_table, threshold_table
-from appliance.cli.model_choice import ModelsDirOption, find_bundle
+from appliance.cli.model_choice import ModelArgument, ModelsDirOption, find_bundle
 from appliance.cli.options import ConfigOption, JsonOption
 from appliance.config import Recipe, load_recipe
 from appliance.errors import DatasetError, ExitCode
@@ -20,7 +20,6 @@ from appliance.modelling import ModelBundle, load_bundle
 
 # Evaluation is imported when a command runs: pycocotools and what belongs to it would slow every other command down.
 
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model, or the path of a bundle.")]
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled images, or a COCO json.")]
 FormatOption = Annotated[
     Literal["auto", "voc", "yolo", "coco", "deeppcb", "masks"],

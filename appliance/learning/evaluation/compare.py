@@ -131,7 +131,8 @@ class Comparison:
         ]
         if alike := [_told(one) for one in known if one.better is None]:
             sentences.append(f"no difference can be shown in {', '.join(alike)}")
-        return "; ".join(sentences) + "."
+        told = "; ".join(sentences)
+        return f"{told[:1].upper()}{told[1:]}."
 
     def figures(self) -> dict[str, Any]:
         """Return the JSON form."""

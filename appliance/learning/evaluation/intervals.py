@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def rounded(value: float | None) -> float | None:
 def clopper_pearson(count: int, total: int) -> Interval:
     """Return the exact 95 % interval of a rate, count of total."""
     tail = (1 - CONFIDENCE) / 2
-    low = 0.0 if count == 0 else _solve(lambda p: _at_most(total - count, total, 1 - p) < tail)
+    low = 0.0 if count == 0 else _solve(lambda p: 1 - _at_most(count - 1, total, p) < tail)
     high = 1.0 if count == total else _solve(lambda p: _at_most(count, total, p) > tail)
     return low, high
 
@@ -84,15 +85,19 @@ def _solve(is_too_low: Callable[[float], bool]) -> float:
 
 
 def _at_most(count: int, total: int, p: float) -> float:
-    """Return the binomial probability of `count` or fewer out of `total`."""
+    """Return the binomial probability of `count` or fewer out of `total`; sums up the shorter tail."""
+    if count < 0 or p >= 1:
+        return float(count >= total)
     if p <= 0 or count >= total:
         return 1.0
-    if p >= 1:
-        return 0.0
-    k = np.arange(count + 1, dtype=np.int64)
-    ways = math.lgamma(total + 1) - _log_factorials(k) - _log_factorials(total - k)
-    return float(np.exp(ways + k * math.log(p) + (total - k) * math.log1p(-p)).sum())
+    if count > total / 2:
+        return 1 - _at_most(total - count - 1, total, 1 - p)
+    k = np.arange(count + 1)
+    return float(np.exp(_log_ways(count, total) + k * math.log(p) + (total - k) * math.log1p(-p)).sum())
 
 
-def _log_factorials(numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.array([math.lgamma(number + 1) for number in numbers.tolist()])
+@lru_cache(maxsize=8)
+def _log_ways(count: int, total: int) -> NDArray[np.float64]:
+    """Return the logarithms of the binomial coefficients of 0 to `count` out of `total`."""
+    k = np.arange(1, count + 1)
+    return np.concatenate([[0.0], np.cumsum(np.log(total - k + 1) - np.log(k))])

@@ -17,8 +17,10 @@ from appliance.learning.datasets import LabelledImage
 from appliance.modelling import Detections
 
 MAX_DETECTIONS = 100
-IOU_AT_50 = 0  # index of IoU 0.5 among pycocotools' ten thresholds 0.50, 0.55 … 0.95
-_RESAMPLES_AT_ONCE = 50
+IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+"""pycocotools' thresholds: 0.50, 0.55 … 0.95."""
+IOU_AT_50 = 0  # index of IoU 0.5 among them
+_CELLS_AT_ONCE = 1_000_000  # detections times resamples: a few times 8 MB
 _EVERY_SIZE = [0, 1e10]
 
 
@@ -77,10 +79,8 @@ class Precision:
         Returns:
             (R, 2) float64; NaN for a resample without boxes.
         """
-        parts = [
-            _of_resamples(self.curves, weights[first : first + _RESAMPLES_AT_ONCE])
-            for first in range(0, len(weights), _RESAMPLES_AT_ONCE)
-        ]
+        step = max(1, _CELLS_AT_ONCE // max(1, *(len(curve.scores) for curve in self.curves)))
+        parts = [_of_resamples(self.curves, weights[first : first + step]) for first in range(0, len(weights), step)]
         return np.concatenate(parts)
 
 
@@ -155,19 +155,36 @@ def _weighted(curve: Curve, weights: NDArray[np.int64]) -> NDArray[np.float64]:
     The envelope of precision over recall bends at true detections only, so the others are counted, not kept.
     """
     truths = weights @ curve.truths
-    of_detection = weights[:, curve.images].astype(np.float64)
-    result = np.full((len(weights), len(curve.is_true)), np.nan)
-    grid = recall_grid()
+    needed = _needed(truths)
+    of_detection = weights[:, curve.images]
+    result = np.empty((len(weights), len(curve.is_true)))
     for threshold, (is_true, is_ignored) in enumerate(zip(curve.is_true, curve.is_ignored, strict=True)):
         places = np.flatnonzero(is_true)
         true = np.cumsum(of_detection[:, places], axis=1)
         counted = np.cumsum(of_detection * ~is_ignored, axis=1)[:, places]
-        precision = true / np.maximum(counted, 1.0)
+        precision = true / np.maximum(counted, 1)
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        padded = np.concatenate([envelope, np.zeros((len(weights), 1))], axis=1)
-        for row in np.flatnonzero(truths):
-            result[row, threshold] = padded[row, np.searchsorted(true[row] / truths[row], grid, side="left")].mean()
+        padded = np.pad(envelope, ((0, 0), (0, 1)))  # recalls that are never reached have precision 0
+        result[:, threshold] = np.take_along_axis(padded, _first_reaching(true, needed), axis=1).mean(axis=1)
+    result[truths == 0] = np.nan
     return result
+
+
+def _needed(truths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (R, 101): how many truths must be found for each recall of the grid, by the very division of COCO."""
+    grid = recall_grid()
+    needed = np.ceil(grid * truths[:, None]).astype(np.int64)
+    total = np.maximum(truths, 1)[:, None]
+    needed -= (needed > 0) & ((needed - 1) / total >= grid)
+    return np.asarray(needed + (needed / total < grid), np.int64)
+
+
+def _first_reaching(rising: NDArray[np.int64], needed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (R, 101): the first place of each rising row (R, P) that reaches what is needed; P where none does."""
+    rows, length = rising.shape
+    apart = np.arange(rows)[:, None] * (max(int(rising.max(initial=0)), int(needed.max(initial=0))) + 1)
+    flat = np.searchsorted((rising + apart).ravel(), (needed + apart).ravel(), side="left").reshape(needed.shape)
+    return np.asarray(np.clip(flat - np.arange(rows)[:, None] * length, 0, length), np.int64)
 
 
 def _coco(images: Sequence[LabelledImage], class_names: Sequence[str]) -> COCO:

@@ -7,7 +7,7 @@ from html import escape
 from appliance.learning.evaluation.compare import METHOD, Comparison, Difference
 from appliance.learning.evaluation.evaluation import Evaluation
 from appliance.learning.evaluation.report.chart import whiskers
-from appliance.learning.evaluation.report.evaluation import about
+from appliance.learning.evaluation.report.evaluation import parts_of, rule_of
 from appliance.learning.evaluation.report.page import card, colour, page, table
 from appliance.learning.evaluation.report.picture import Picture, key
 
@@ -21,7 +21,8 @@ def comparison_page(comparison: Comparison) -> str:
     title = f"{names[0]} (A) against {names[1]} (B)"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="soft">{escape(about(figures["a"])[0])}</p>',
+        f'<p class="soft">{escape(parts_of(figures["a"]))}</p>',
+        *(f'<p class="soft">{letter}: {escape(rule_of(figures[letter.lower()]))}</p>' for letter in "AB"),
         f'<p class="verdict">{escape(comparison.verdict)}</p>',
         f'<div class="card">{_difference_table(comparison, names)}</div>',
         f'<h2>Differences, B minus A</h2><div class="pair">{_difference_cards(comparison)}</div>',
@@ -80,7 +81,7 @@ def _disagreements(comparison: Comparison) -> list[str]:
             continue
         pictures = [_pair(comparison, part) for part in parts[:PAIRS]]
         more = f'<p class="soft">{len(parts)} parts, the first {len(pictures)} are shown.</p>'
-        sections.append(f'{more}{key()}<div class="pictures">{"".join(pictures)}</div>')
+        sections.append(f'{more}{key()}<div class="pictures pairs">{"".join(pictures)}</div>')
     return sections
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from appliance.learning.evaluation.class_figures import missed
 from appliance.learning.evaluation.evaluation import METHOD, Evaluation
 from appliance.learning.evaluation.operating_point import top_scores
-from appliance.learning.evaluation.precision import IOU_AT_50, recall_grid
+from appliance.learning.evaluation.precision import IOU_AT_50, IOUS, Precision, recall_grid
 from appliance.learning.evaluation.report.chart import Chart
 from appliance.learning.evaluation.report.confusion import confusion_table
 from appliance.learning.evaluation.report.page import card, colour, interval, legend, page, percent, table, tile
@@ -26,16 +27,19 @@ def evaluation_page(evaluation: Evaluation) -> str:
     """Return the whole page."""
     figures = evaluation.figures()
     name = f"{figures['model'].get('name', 'model')} on {figures['dataset'].get('path', 'data set')}"
+    lines = [parts_of(figures), rule_of(figures), *figures["dataset"].get("notes", [])]
     what_if = WhatIf.of(evaluation.images, evaluation.found)
     charts = [_ranking_card(evaluation), _what_if_card(what_if, figures), _histogram_card(what_if, figures)]
-    if evaluation.task == "detect":
-        charts.append(card("Confusion at the operating point", confusion_table(evaluation)))
+    is_detector = evaluation.precision is not None
+    if evaluation.precision is not None:
+        charts.append(_iou_card(evaluation.class_names, evaluation.precision))
     body = [
         f"<h1>{escape(name)}</h1>",
-        *(f'<p class="soft">{escape(line)}</p>' for line in about(figures)),
+        *(f'<p class="soft">{escape(line)}</p>' for line in lines),
         f'<div class="tiles">{"".join(tiles(figures))}</div>',
-        *([f"<h2>Each class</h2>{_class_table(figures['per_class'])}"] if figures["per_class"] else []),
+        *([f"<h2>Each class</h2>{_class_table(figures['per_class'])}"] if is_detector else []),
         f'<h2>Where it stands</h2><div class="pair">{"".join(charts)}</div>',
+        *([f'<h2>Taken for what</h2><div class="card">{confusion_table(evaluation)}</div>'] if is_detector else []),
         *_pictures("Worst misses", "No part escapes and no defect is missed.", _worst_misses(evaluation)),
         *_pictures("Worst false rejects", "No OK part is rejected.", _worst_false_rejects(evaluation)),
         f'<h2>Method</h2><p class="soft">{escape(METHOD)}.</p>',
@@ -43,34 +47,37 @@ def evaluation_page(evaluation: Evaluation) -> str:
     return page(name, body)
 
 
-def about(figures: dict[str, Any]) -> list[str]:
-    """Say in words what was measured on what."""
-    dataset, model, recipe = figures["dataset"], figures["model"], figures["recipe"]
+def parts_of(figures: dict[str, Any]) -> str:
+    """Say what the set has."""
+    dataset = figures["dataset"]
     split = f"split {dataset['split']}, " if dataset.get("split") else ""
     unclear = f", {dataset['unclear_parts']} unclear" if dataset["unclear_parts"] else ""
     parts = f"{dataset['parts']} parts: {dataset['ng_parts']} NG, {dataset['ok_parts']} OK{unclear}"
+    return f"{dataset.get('format', '')} data, {split}{parts}; {dataset['images']} images."
+
+
+def rule_of(figures: dict[str, Any]) -> str:
+    """Say which model judges by which rule."""
+    model, recipe = figures["model"], figures["recipe"]
     rule = f"recipe {recipe['name']} version {recipe['version']}" if recipe else f"score {figures['score']:g}"
-    return [
-        f"{dataset.get('format', '')} data, {split}{parts}; {dataset['images']} images. A part is NG by {rule}.",
-        f"model.onnx sha256 {model.get('sha256', 'unknown')}",
-        *dataset.get("notes", []),
-    ]
+    return f"A part is NG by {rule}; model.onnx sha256 {model.get('sha256', 'unknown')}."
 
 
 def tiles(figures: dict[str, Any]) -> list[str]:
     """Return the key figures."""
     result = [
-        tile(title, f"{figures[name]:.4f}", interval(figures[f"{name}_ci95"], is_rate=False))
+        tile(title, f"{figures[name]:.4f}", f"95 %: {interval(figures[f'{name}_ci95'], is_rate=False)}")
         for name, title in (("map50", "mAP@0.5"), ("map50_95", "mAP@0.5:0.95"), ("image_auroc", "image AUROC"))
         if figures.get(name) is not None
     ]
     for count, total, rate, title, what in (
         ("escapes", "ng_parts", "escape_rate", "Escapes", "NG parts"),
         ("false_rejects", "ok_parts", "false_reject_rate", "False rejects", "OK parts"),
-        ("missed_defects", "defects", "missed_defect_rate", "Missed defects", "labelled defects"),
+        ("missed_defects", "defects", "missed_defect_rate", "Missed defects", "defects"),
     ):
         counts = f"{figures[count]} of {figures[total]} {what}"
-        result.append(tile(title, percent(figures[rate]), counts, interval(figures[f"{rate}_ci95"], is_rate=True)))
+        ends = interval(figures[f"{rate}_ci95"], is_rate=True)
+        result.append(tile(title, percent(figures[rate]), counts, f"95 %: {ends}" if ends else ""))
     return result
 
 
@@ -81,13 +88,13 @@ def _class_table(per_class: dict[str, Any]) -> str:
             _bar(one["ap50"]),
             _number(one["ap50_95"]),
             f"{one['missed_defects']} of {one['defects']}",
-            interval(one["missed_defect_rate_ci95"], is_rate=True).removeprefix("95 %: "),
+            interval(one["missed_defect_rate_ci95"], is_rate=True),
             f"{one['escapes']} of {one['ng_parts']}",
             f"{one['false_rejects']} of {one['ok_parts']}",
         ]
         for name, one in per_class.items()
     ]
-    headings = ["class", "AP@0.5", "AP@0.5:0.95", "missed defects", "95 %", "escapes", "false rejects"]
+    headings = ["class", "AP@0.5", "AP@0.5:0.95", "missed defects", "95 % interval", "escapes", "false rejects"]
     return f'<div class="card">{table(headings, rows)}</div>'
 
 
@@ -121,6 +128,18 @@ def _ranking_card(evaluation: Evaluation) -> str:
         names.append(f"{name} ({evaluation.precision.ap50(index):.3f})")
         colours.append(colour(index))
     return card("Precision over recall at IoU 0.5", chart.svg("precision over recall"), legend(names, colours))
+
+
+def _iou_card(class_names: Sequence[str], precision: Precision) -> str:
+    """Show how tight the boxes are: a line that falls early belongs to loose boxes."""
+    chart = Chart("IoU that a detection must reach", "average precision", x_limits=(0.5, 1.0))
+    known = [index for index in range(len(class_names)) if precision.curves[index].truths.any()]
+    for index in known:
+        chart.line(IOUS, precision.table[:, index], colour(index))
+    names = [f"{class_names[index]} ({precision.ap50_95(index):.3f})" for index in known]
+    return card(
+        "Average precision over IoU", chart.svg("average precision over IoU"), legend(names, list(map(colour, known)))
+    )
 
 
 def _roc_card(evaluation: Evaluation) -> str:
@@ -161,7 +180,9 @@ def _what_if_card(what_if: WhatIf, figures: dict[str, Any]) -> str:
 def _histogram_card(what_if: WhatIf, figures: dict[str, Any]) -> str:
     edges = np.linspace(0.0, 1.0, _BINS + 1)
     counts = [np.histogram(scores, edges)[0] for scores in (what_if.ok_scores, what_if.ng_scores)]
-    chart = Chart("highest score of the part", "parts", y_limits=(0.0, max(5.0, float(max(map(np.max, counts))))))
+    tallest = int(max(map(np.max, counts)))
+    top = float(max(1, -(-tallest // 5)) * 5)  # so that the five ticks are whole numbers
+    chart = Chart("highest score of the part", "parts", y_limits=(0.0, top))
     for values, shade in zip(counts, ("var(--good)", "var(--bad)"), strict=True):
         chart.bars(edges, values, shade)
     _mark_score(chart, figures)

@@ -22,6 +22,7 @@ p { margin: .3rem 0; } .soft, figcaption, .axis text { color: var(--soft); fill:
 .verdict { border-left: 4px solid var(--accent); padding: .6rem 1rem; background: var(--card); margin: 1rem 0; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .8rem; margin-top: 1.2rem; }
 .tile, .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; }
+.tile .soft { white-space: nowrap; }
 .tile b { display: block; font-size: 1.7rem; font-weight: 600; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(27rem, 1fr)); gap: .8rem; align-items: start; }
 .card h2 { margin: 0 0 .4rem; } svg { max-width: 100%; height: auto; display: block; }
@@ -29,8 +30,11 @@ p { margin: .3rem 0; } .soft, figcaption, .axis text { color: var(--soft); fill:
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; } th:first-child, td:first-child { text-align: left; }
-.matrix td { text-align: center; } .matrix td + td { border: 1px solid var(--line); }
+.matrix td + td { text-align: center; }
+.matrix td + td { border: 1px solid var(--line); }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: .8rem; }
+.pairs { grid-template-columns: repeat(4, 1fr); }
+@media (max-width: 60rem) { .pairs { grid-template-columns: repeat(2, 1fr); } }
 figure { margin: 0; } figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 .pictures svg { width: 100%; border-radius: 4px; background: #000; }
 svg text { font-size: 12px; } .axis line, .axis path { stroke: var(--line); fill: none; } .ink { stroke: var(--ink); }
@@ -104,6 +108,5 @@ def percent(value: float | None) -> str:
 def interval(ends: Sequence[float] | None, *, is_rate: bool) -> str:
     """Write a 95 % interval."""
     if ends is None:
-        return "no interval"
-    low, high = (f"{end:.2%}" if is_rate else f"{end:.4f}" for end in ends)
-    return f"95 %: {low} to {high}"
+        return ""
+    return f"{ends[0] * 100:.2f} to {ends[1] * 100:.2f} %" if is_rate else f"{ends[0]:.4f} to {ends[1]:.4f}"

@@ -17,6 +17,7 @@ from appliance.modelling.pixels import to_pixel_format
 _LONGEST_PX = 480
 _MARGIN = 0.6  # of the shown boxes' size, on each side
 _SMALLEST_PX = 120
+_LETTER = 5.5  # height of letters in widths of a line
 _TRUTH, _COUNTED, _WEAK = "#22c55e", "#ff4d3d", "#ffb020"
 _WEAK_FROM, _WEAK_MOST = 0.1, 12
 
@@ -60,7 +61,7 @@ class Picture:
         ]
         best = np.flatnonzero(self.weak.scores >= _WEAK_FROM)[:_WEAK_MOST]
         weak = [
-            _rectangle(self.weak.boxes_in_image[place], _WEAK, stroke / 2, f"{self.weak.scores[place]:.2f}")
+            _rectangle(self.weak.boxes_in_image[place], _WEAK, stroke * 0.6, f"{self.weak.scores[place]:.2f}")
             for place in best
         ]
         counted = [
@@ -86,13 +87,15 @@ def _rectangle(
 ) -> str:
     x1, y1, x2, y2 = (float(value) for value in box)
     dash = f' stroke-dasharray="{stroke * 4:.1f} {stroke * 3:.1f}"' if is_dashed else ""
-    size = stroke * 6
-    y = y2 + size if is_below else y1 - stroke * 1.5
+    size = stroke * _LETTER
+    plate_y = y2 + stroke / 2 if is_below else y1 - stroke / 2 - size * 1.15
     return (
         f'<rect x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" fill="none" '
         f'stroke="{colour}" stroke-width="{stroke:.2f}"{dash}/>'
-        f'<text x="{x1:.1f}" y="{y:.1f}" fill="{colour}" stroke="#000" stroke-width="{stroke * 0.8:.2f}" '
-        f'paint-order="stroke" style="font-size:{size:.1f}px">{escape(text)}</text>'
+        f'<rect x="{x1 - stroke / 2:.1f}" y="{plate_y:.1f}" width="{len(text) * size * 0.57:.1f}" '
+        f'height="{size * 1.15:.1f}" fill="{colour}" fill-opacity="0.85"/>'
+        f'<text x="{x1:.1f}" y="{plate_y + size * 0.9:.1f}" fill="#000" style="font-size:{size:.1f}px">'
+        f"{escape(text)}</text>"
     )
 
 
