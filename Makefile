@@ -11,7 +11,7 @@ TEST_PROCESSES ?= 3
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 - /p' Makefile
 
-setup: ## everything into .venv, the simulated camera compiled; quick when nothing changed
+setup: ## everything into .venv, the simulated camera compiled; PROVIDER=openvino, cuda or cpu chooses ONNX Runtime's build
 	@.ci/setup
 
 demo: setup ## inspect real images from a simulated camera for about 20 seconds, then print a summary

@@ -1,14 +1,16 @@
 """The doctor's checks of the machine itself: interpreter, libraries, memory, directories, clock."""
 
 import ctypes
+import importlib.metadata
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from appliance.box.check import CheckResult, bad, doubtful, good
+from appliance.modelling.providers import PROVIDERS
 
 _LEAST_CORES = 2
 _LEAST_AVAILABLE_MB = 1000
@@ -29,13 +31,33 @@ def examine_machine() -> Iterator[CheckResult]:
 
 def execution_provider(wanted: str) -> CheckResult:
     """Look whether ONNX Runtime has the provider; in a process of its own, as it takes long to load."""
+    if len(builds := installed_runtimes()) > 1:
+        setup = PROVIDERS[wanted].setup if wanted in PROVIDERS else "cpu"
+        both = " and ".join(builds)
+        return bad(
+            "execution provider",
+            f"{both} are installed together and overwrite each other's files",
+            f"pip uninstall -y {' '.join(builds)}, then make setup PROVIDER={setup}",
+        )
     said = _python_says("import onnxruntime; print(','.join(onnxruntime.get_available_providers()))")
     if said.returncode:
         return bad("execution provider", f"onnxruntime can't be imported: {_last_line(said.stderr)}", "make setup")
     providers = said.stdout.strip().split(",")
     if wanted not in providers:
-        return bad("execution provider", f"{wanted} isn't live", f"use one of {', '.join(providers)}")
+        fix = PROVIDERS[wanted].fix if wanted in PROVIDERS else "set inspector.execution_provider"
+        return bad("execution provider", f"{wanted} isn't live", f"{fix} to one of {', '.join(providers)}")
     return good("execution provider", wanted)
+
+
+def installed_runtimes(paths: Sequence[str] | None = None) -> list[str]:
+    """Name the installed distributions that bring ONNX Runtime: one is right, two are a mixture of files.
+
+    Args:
+        paths: Where packages are looked for; default: where Python does.
+    """
+    known = {provider.distribution for provider in PROVIDERS.values()}
+    found = importlib.metadata.distributions(path=list(paths)) if paths else importlib.metadata.distributions()
+    return sorted({one.name for one in found} & known)
 
 
 def runtime_directory(path: Path) -> CheckResult:

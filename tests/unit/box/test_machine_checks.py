@@ -5,6 +5,7 @@ from appliance.box.machine_checks import (
     examine_machine,
     execution_provider,
     filesystem_type,
+    installed_runtimes,
     runtime_directory,
     writable_directory,
 )
@@ -41,3 +42,11 @@ def test_execution_provider_that_is_not_live_is_refused_with_those_that_are() ->
     missing = execution_provider("NoSuchExecutionProvider")
     assert missing.outcome is Outcome.FAIL
     assert "CPUExecutionProvider" in (missing.fix or "")
+
+
+def test_two_builds_of_onnx_runtime_side_by_side_are_seen(tmp_path: Path) -> None:
+    for name in ("onnxruntime", "onnxruntime-openvino", "something-else"):
+        (tmp_path / f"{name}-1.0.dist-info").mkdir()
+        (tmp_path / f"{name}-1.0.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 1.0\n")
+    assert installed_runtimes([str(tmp_path)]) == ["onnxruntime", "onnxruntime-openvino"]
+    assert len(installed_runtimes()) == 1
