@@ -28,17 +28,18 @@ def recognise(facts: GraphFacts) -> Claim | None:
     score = named(facts, "pred_score") or _only_score(facts)
     height, width = score_map[1].shape[-2:]
     decode: dict[str, Any] = {"map_axes": score_map[1].ndim, "score_axes": score[1].ndim if score else 0}
+    place, place_doubts = _place(facts, width, height)
     preprocessing, doubts = _preprocessing(facts)
     return Claim(
         family="anomaly_map",
         seen=f"a map of {width}x{height} scores{' and a score of the picture' if score else ''}",
-        decode=decode,
+        decode={**decode, **place},
         class_count=1,
         class_names=("anomaly",),
         preprocessing=preprocessing,
         score=0.5,
         outputs=tuple(output[0].name for output in (score_map, score) if output is not None),
-        doubts=(*doubts, *_scale_doubts(facts, score_map, score), *_place_doubts(facts, width, height)),
+        doubts=(*doubts, *_scale_doubts(facts, score_map, score), *place_doubts),
     )
 
 
@@ -84,22 +85,27 @@ def _scale_doubts(facts: GraphFacts, score_map: _Output, score: _Output | None) 
     return (doubt,)
 
 
-def _place_doubts(facts: GraphFacts, width: int, height: int) -> tuple[str, ...]:
-    """A smaller map is either coarser or shows the middle alone."""
+def _place(facts: GraphFacts, width: int, height: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Tell which part of the input a map shows: a smaller one is resized inside, coarser, or of the middle alone."""
     if (width, height) == (facts.input_width, facts.input_height) or "crop_px" in facts.options.decode:
-        return ()
+        return {}, ()
+    inside = {step.operator for step in facts.stem}
+    if "Resize" in inside and "Slice" not in inside:
+        return {}, ()
+    if "Slice" in inside and "Resize" not in inside:
+        return {"crop_px": [width, height]}, ()
     inner, outer = f"{width}x{height}", f"{facts.input_width}x{facts.input_height}"
     doubt = (
-        f"whether the map of {inner} covers all of the input of {outer}: pass --size {inner} if the network resizes "
-        f"inside, --decode crop_px=[{width},{height}] for a centre crop, or "
-        f"--decode crop_px=[{facts.input_width},{facts.input_height}] if the map is only coarser"
+        f"whether the map of {inner} covers all of the input of {outer}: pass --decode crop_px=[{width},{height}] for "
+        f"a centre crop, or --decode crop_px=[{facts.input_width},{facts.input_height}] if the map is only coarser"
     )
-    return (doubt,)
+    return {}, (doubt,)
 
 
 def _preprocessing(facts: GraphFacts) -> tuple[Preprocessing, tuple[str, ...]]:
     """anomalib from 1.1 on has its transforms inside the graph; before, ImageNet's were outside."""
-    plain = Preprocessing("RGB8", 255.0, fit="stretch", resize="antialiased")
+    resizes = any(step.operator == "Resize" for step in facts.stem)  # its exports leave antialiasing out
+    plain = Preprocessing("RGB8", 255.0, fit="stretch", resize="linear" if resizes else "antialiased")
     if facts.stem or facts.image.dtype == "uint8" or (said(facts, "mean") and said(facts, "std")):
         return plain, ()
     imagenet = Preprocessing("RGB8", 255.0, IMAGENET_MEAN, IMAGENET_STD, fit="stretch", resize="antialiased")

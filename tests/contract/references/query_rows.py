@@ -1,4 +1,4 @@
-"""RT-DETR and its kin, straight from their sources: all pairs of query and class ranked, boxes as shares of the picture.
+"""RT-DETR and its kin, straight from their sources: pairs of query and class ranked, boxes in shares of the picture.
 
 Sources: lyuwenyu/RT-DETR rtdetrv2_pytorch/src/zoo/rtdetr/rtdetr_postprocessor.py and references/deploy; transformers
 image_processing_rt_detr.py (`post_process_object_detection`); Ultralytics' documentation of RTDETRPredictor.
