@@ -65,27 +65,36 @@ def comparison_table(figures: dict[str, Any]) -> Table:
 
 
 def threshold_table(advice: dict[str, Any]) -> Table:
-    """Show what each score leads to; the model's own and the recommended one are marked."""
+    """Show what each score leads to, narrow enough for a terminal; the model's own and the advised one are marked."""
     about = f"class {advice['class']}" if advice["class"] else "one score for all classes"
-    table = Table("score", "escapes", "", "false rejects", "", "missed defects", "", "", title=about)
-    recommended = advice["recommended"]["score"] if advice["recommended"] else None
-    named = {"model's": advice["score"], "recommended": recommended}
+    totals = advice["outcomes"][0]
+    table = Table(
+        "score",
+        f"escapes of {totals['ng_parts']}",
+        f"false rejects of {totals['ok_parts']}",
+        f"missed of {totals['defects']}",
+        "",
+        title=f"{advice['model']['name']}, {about}",
+        caption="in brackets: 95 % interval of the rate, in percent",
+    )
+    advised = advice["recommended"]["score"] if advice["recommended"] else None
+    named = {"model's": advice["score"], "advised": advised}
     for one in advice["outcomes"]:
         marks = [word for word, score in named.items() if score == one["score"]]
         table.add_row(
             f"{one['score']:.2f}",
-            *_counted(one, "escapes", "ng_parts", "escape_rate"),
-            *_counted(one, "false_rejects", "ok_parts", "false_reject_rate"),
-            *_counted(one, "missed_defects", "defects", "missed_defect_rate"),
+            _counted(one, "escapes", "escape_rate"),
+            _counted(one, "false_rejects", "false_reject_rate"),
+            _counted(one, "missed_defects", "missed_defect_rate"),
             ", ".join(marks),
             style="bold" if marks else None,
         )
     return table
 
 
-def _counted(figures: dict[str, Any], count: str, total: str, rate: str) -> tuple[str, str]:
-    value, interval, counts = _rate_cells(figures, count, total, rate)
-    return counts, f"{value} {interval}".strip()
+def _counted(figures: dict[str, Any], count: str, rate: str) -> str:
+    interval = figures[f"{rate}_ci95"]
+    return "" if interval is None else f"{figures[count]} ({interval[0] * 100:.1f} to {interval[1] * 100:.1f})"
 
 
 def _rate_cells(figures: dict[str, Any], count: str, total: str, rate: str) -> tuple[str, str, str]:

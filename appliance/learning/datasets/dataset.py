@@ -70,7 +70,7 @@ class Labels:
         """Make the labelled image; every name must be one of `class_names`."""
         return LabelledImage(
             path=path,
-            part=part if part is not None else path.name,
+            part=part if part is not None else str(path),
             boxes=np.array(self.boxes, np.float32).reshape(-1, 4),
             class_ids=np.array([class_names.index(name) for name in self.class_names], np.int64),
             is_ignored=np.array(self.is_ignored, np.bool_),

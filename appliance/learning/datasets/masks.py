@@ -86,7 +86,7 @@ def _labelled(row: _Row, names: tuple[str, ...]) -> LabelledImage:
     class_id = names.index(kind) if kind is not None else 0
     return LabelledImage(
         path=path,
-        part=str(Path(*path.parts[-2:])),  # the same name may be in several folders
+        part=str(path),
         boxes=boxes,
         class_ids=np.full(len(boxes), class_id, np.int64),
         is_ignored=np.zeros(len(boxes), np.bool_),

@@ -65,6 +65,10 @@ def _images_of(layout: Layout, request: Request) -> tuple[str | None, list[Path]
         raise DatasetError(f"data set {layout.folder}: no split {split!r}; it has {known}")
     found: list[Path] = []
     for source in layout.splits[split]:
+        if not source.exists():
+            raise DatasetError(
+                f"data set {layout.folder}: split {split!r}: expected images in {source}, got nothing there"
+            )
         found += _listed_images(source, layout.folder) if source.suffix == ".txt" else image_files(source)
     if not found:
         raise DatasetError(f"data set {layout.folder}: split {split!r} has no images in {layout.splits[split][0]}")

@@ -22,7 +22,7 @@ class Layout:
 
     Attributes:
         folder: What the paths of the YAML file start from.
-        splits: Split to folders of images, or `.txt` lists of them.
+        splits: Split to folders of images, or `.txt` lists of them; a split that isn't read need not be there.
         label_folder: The folder of the labels where they are neither beside the images nor in a twin of their folder.
     """
 
@@ -104,7 +104,5 @@ def _names(names: Any, path: Path) -> tuple[str, ...]:
 
 def _source(source: str, root: Path, path: Path) -> Path:
     """Find a split's folder or list; `../train/images` may mean `train/images`, as Roboflow writes it."""
-    for candidate in (root / source, path.parent / source, root / source.removeprefix("../")):
-        if candidate.exists():
-            return candidate.resolve()
-    raise DatasetError(f"{path}: expected {source!r} to be a folder or a list of images, got nothing there")
+    candidates = (root / source, path.parent / source, root / source.removeprefix("../"))
+    return next((candidate.resolve() for candidate in candidates if candidate.exists()), root / source)

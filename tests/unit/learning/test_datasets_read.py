@@ -180,6 +180,21 @@ def test_yolo_yaml_names_classes_and_splits(tmp_path, names):
     assert (read.class_names, read.used_names, read.split) == (("burr", "hole"), ["hole"], "val")
 
 
+def test_yolo_split_that_is_not_there_matters_only_when_it_is_read(tmp_path):
+    yolo(tmp_path, "", "train: nowhere\nval: images\nnames: [burr]\n")
+    assert read_dataset(tmp_path, file_format="yolo").split == "val"
+    with pytest.raises(DatasetError, match=r"split 'train': expected images in .*nowhere, got nothing there"):
+        read_dataset(tmp_path, file_format="yolo", split="train")
+
+
+def test_images_of_one_name_in_several_folders_are_several_parts(tmp_path):
+    for split in ("train", "test"):
+        write_image(tmp_path / "images" / split / "a.png")
+        write_xml(tmp_path / "labels" / split / "a.xml", ("burr", (1, 2, 30, 40)))
+    assert read_dataset(tmp_path, split="train").images[0].path.parts[-2] == "train"
+    assert read_dataset(tmp_path, split="test").images[0].path.parts[-2] == "test"
+
+
 def test_yolo_yaml_that_is_broken_names_the_line(tmp_path):
     yolo(tmp_path, "", "names: [burr\nval: x\n")
     with pytest.raises(DatasetError, match=r"data\.yaml, line 2: expected YAML"):
