@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.clock import NS_PER_MS
+from appliance.config import Tiling
 from appliance.errors import ModelError
-from appliance.inspection.gather import Gatherer
+from appliance.inspection.gather import WHOLE, Gatherer, Row, Tilings
 from appliance.inspection.judge import Judgement, Region, judge, outside
 from appliance.inspection.recipes import LoadedRecipe
 from appliance.messages import Reason, VerdictWord
-from appliance.modelling import ModelBundle, Placement, decoder_for
+from appliance.modelling import ModelBundle, decoder_for
 from appliance.modelling.detections import Detections
 from appliance.modelling.session import ModelSession
+from appliance.modelling.tiling import Tile, merge
 from appliance.ring import FrameLease
 
 log = logging.getLogger(__name__)
@@ -30,14 +32,14 @@ class Inference:
 
     Attributes:
         outputs: The network's outputs; None when it failed.
-        placements: How each frame lies in the model input.
+        rows: What each row of them shows.
         failure: What went wrong, for people.
         copies: How often each frame's pixels were copied before the network read them.
         start_ns, took_ms: Of the whole batch, with gathering; CLOCK_MONOTONIC.
     """
 
     outputs: list[NDArray[np.float32]] | None
-    placements: list[Placement]
+    rows: list[Row]
     failure: str
     copies: int
     start_ns: int
@@ -52,6 +54,11 @@ class Question:
     view: str
     region: Region | None
 
+    @property
+    def tiling(self) -> Tiling | None:
+        """How the frame is to be cut for it."""
+        return self.recipe.recipe.tiling
+
 
 class Examiner:
     """A model at work. `infer` belongs to the inference thread, everything else to the loop."""
@@ -62,28 +69,38 @@ class Examiner:
         self._decoder = decoder_for(bundle, session.output_shapes)
         self._gatherer = Gatherer(bundle.input, session.max_batch)
 
-    def refusal(self, lease: FrameLease) -> Judgement | None:
+    def refusal(self, lease: FrameLease, tilings: Tilings = WHOLE) -> Judgement | None:
         """Answer a frame whose shape the model can't take; None when it can."""
-        told = self._gatherer.refusal(lease.geometry)
+        told = self._gatherer.refusal(lease.geometry, tilings)
         return _model_error(told) if told else None
 
-    def infer(self, leases: Sequence[FrameLease]) -> Inference:
-        """Run the network on a batch, in the inference thread; a failure is told, not raised."""
+    def infer(self, leases: Sequence[FrameLease], tilings: Sequence[Tilings] | None = None) -> Inference:
+        """Run the network on a batch, in the inference thread; a failure is told, not raised.
+
+        Args:
+            tilings: As `Gatherer.gather`.
+        """
         start_ns = time.monotonic_ns()
         batch, outputs, failure = None, None, ""
         try:
-            batch = self._gatherer.gather(leases)
-            outputs = self._session.run(batch.pixels)
+            batch = self._gatherer.gather(leases, tilings)
+            outputs = self._run(batch.pixels)
         except Exception as error:  # a model that fails must not take the process, and other frames, with it
             failure = _told(error)
         return Inference(
             outputs=outputs,
-            placements=batch.placements if batch else [],
+            rows=batch.rows if batch else [],
             failure=failure,
             copies=batch.copies if batch else 0,
             start_ns=start_ns,
             took_ms=(time.monotonic_ns() - start_ns) / NS_PER_MS,
         )
+
+    def _run(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Run all rows, in parts where tiles make them more than the session takes at a time."""
+        size = self._session.max_batch
+        parts = [self._session.run(pixels[first : first + size]) for first in range(0, len(pixels), size)]
+        return parts[0] if len(parts) == 1 else [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def judge(
         self, leases: Sequence[FrameLease], inference: Inference, questions: Sequence[Sequence[Question]]
@@ -96,7 +113,7 @@ class Examiner:
         if inference.outputs is None:
             return [[_model_error(inference.failure)] * len(asked) for asked in questions]
         try:
-            return self._judge(leases, inference.outputs, inference.placements, questions)
+            return self._judge(leases, inference.outputs, inference.rows, questions)
         except Exception as error:  # as above: a decoder meets outputs that nobody foresaw
             failure = _model_error(_told(error))
             return [[failure] * len(asked) for asked in questions]
@@ -105,21 +122,25 @@ class Examiner:
         self,
         leases: Sequence[FrameLease],
         outputs: list[NDArray[np.float32]],
-        placements: list[Placement],
+        rows: list[Row],
         questions: Sequence[Sequence[Question]],
     ) -> list[list[Judgement]]:
-        detections = self._decoder.decode(
+        in_rows = self._decoder.decode(
             outputs,
-            placements,
+            [row.placement for row in rows],
             score=min(question.recipe.score for asked in questions for question in asked),
             nms_iou=self._bundle.thresholds.nms_iou,
             max_detections=_MAX_DETECTIONS,
         )
-        finite = finite_frames(outputs, len(leases))
+        found = _merged(rows, in_rows)
+        strange = {row.frame for row, finite in zip(rows, finite_rows(outputs, len(rows)), strict=True) if not finite}
         failure = _model_error(f"model {self._bundle.name}: output holds NaN or infinite values")
         return [
-            [self._answer(lease, found, question) if is_finite else failure for question in asked]
-            for lease, found, is_finite, asked in zip(leases, detections, finite, questions, strict=True)
+            [
+                failure if frame in strange else self._answer(lease, found[frame, question.tiling], question)
+                for question in asked
+            ]
+            for frame, (lease, asked) in enumerate(zip(leases, questions, strict=True))
         ]
 
     def _answer(self, lease: FrameLease, found: Detections, question: Question) -> Judgement:
@@ -128,8 +149,19 @@ class Examiner:
         return outside(region, width, height) or judge(found, self._bundle.class_names, question.recipe.recipe, region)
 
 
-def finite_frames(outputs: Sequence[NDArray[np.float32]], count: int) -> list[bool]:
-    """Tell for each of `count` frames whether every number the model gave for it is finite."""
+def _merged(rows: Sequence[Row], in_rows: Sequence[Detections]) -> dict[tuple[int, Tiling | None], Detections]:
+    """Put the detections of each frame's tiles together: by frame, and by how it was cut."""
+    pieces: dict[tuple[int, Tiling | None], list[tuple[Tile, Detections]]] = {}
+    for row, found in zip(rows, in_rows, strict=True):
+        pieces.setdefault((row.frame, row.tiling), []).append((row.tile, found))
+    return {
+        key: merge([tile for tile, _ in each], [found for _, found in each], _MAX_DETECTIONS)
+        for key, each in pieces.items()
+    }
+
+
+def finite_rows(outputs: Sequence[NDArray[np.float32]], count: int) -> list[bool]:
+    """Tell for each of `count` rows whether every number the model gave for it is finite."""
     finite = np.ones(count, np.bool_)
     for output in outputs:
         if not np.isfinite(output).all():

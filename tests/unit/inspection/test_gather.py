@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from appliance.config import Tiling
 from appliance.inspection.gather import Gatherer
 from appliance.messages import FrameGeometry, Trigger
 from appliance.modelling import ModelInput
@@ -57,7 +58,7 @@ def test_neighbouring_slots_are_a_batch_without_a_copy(slots: tuple[int, ...]) -
     assert batch.pixels.shape == (len(slots), 1, 48, 64)
     assert address_of(batch.pixels) == address_of(leases[0].pixels)
     assert not batch.pixels.flags.writeable
-    assert all(placement.is_identity for placement in batch.placements)
+    assert all(row.placement.is_identity for row in batch.rows)
 
 
 @pytest.mark.parametrize("slots", [(0, 2), (7, 0), (3, 2)], ids=["gap", "wrap", "backwards"])
@@ -89,7 +90,34 @@ def test_frames_of_another_size_are_letterboxed_with_their_placement() -> None:
     batch = Gatherer(model_input(128, 128), max_batch=4).gather(SmallRing(64, 48).leases(0, 1))
     assert batch.copies == 1
     assert batch.pixels.shape == (2, 1, 128, 128)
-    assert {placement.scale_x for placement in batch.placements} == {2.0}
+    assert {row.placement.scale_x for row in batch.rows} == {2.0}
+
+
+def test_frame_is_cut_once_for_each_tiling_that_is_asked_of_it() -> None:
+    ring, gatherer = SmallRing(160, 48), Gatherer(model_input(), max_batch=2)
+    leases = ring.leases(0, 1)
+    batch = gatherer.gather(leases, [(Tiling(overlap_px=16),), (None, Tiling(overlap_px=16))])
+    assert [(row.frame, row.tiling is None, row.tile.x1) for row in batch.rows] == [
+        (0, False, 0),
+        (0, False, 48),
+        (0, False, 96),
+        (1, True, 0),
+        (1, False, 0),
+        (1, False, 48),
+        (1, False, 96),
+    ]
+    assert np.array_equal(batch.pixels[1, 0], leases[0].pixels[:, 48:112])
+    assert batch.pixels.shape == (7, 1, 48, 64)
+
+
+def test_tiles_may_be_exact_where_the_frame_is_not() -> None:
+    gatherer = Gatherer(model_input(fit="exact"), max_batch=2)
+    large = FrameGeometry(160, 112, "Mono8")
+    assert gatherer.refusal(large) is not None
+    assert gatherer.refusal(large, [Tiling(overlap_px=16)]) is None
+    told = gatherer.refusal(large, [Tiling(overlap_px=16), Tiling(overlap_px=60)])
+    assert told is not None
+    assert "expected 0 to 47 px, got 60" in told
 
 
 def test_next_batch_reuses_the_buffer() -> None:
