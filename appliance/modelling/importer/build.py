@@ -14,10 +14,11 @@ from appliance.errors import ImportRefused
 from appliance.limited import run_limited
 from appliance.modelling.importer.agreement import farthest_apart, say_the_same
 from appliance.modelling.importer.batching import depends_on_its_batch, free_reshapes
-from appliance.modelling.importer.examination import limits_for, options_from
+from appliance.modelling.importer.examination import options_from
 from appliance.modelling.importer.extra_inputs import extra_feeds
 from appliance.modelling.importer.facts import ImportOptions, Preprocessing
 from appliance.modelling.importer.foreign_session import ForeignSession
+from appliance.modelling.importer.limits import limits_for
 from appliance.modelling.importer.output_shapes import output_shapes
 from appliance.modelling.importer.picture import natural_picture
 from appliance.modelling.importer.prepared import Prepared, prepare, without_weights
@@ -70,7 +71,7 @@ def build(
         ModelError: It crashed the child, or took more memory or time than allowed.
     """
     request = build_request(options, preprocessing, outputs, rows)
-    ran = run_limited(build_job, request, [onnx_bytes], where=where, limits=limits_for(onnx_bytes))
+    ran = run_limited(build_job, request, [onnx_bytes], where=where, limits=limits_for(len(onnx_bytes)))
     return built_of(ran.answer, ran.blobs)
 
 

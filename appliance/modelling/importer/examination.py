@@ -9,24 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.limited import Limits, run_limited
+from appliance.limited import run_limited
 from appliance.modelling.gate.graph_check import check_graph
 from appliance.modelling.importer.facts import GraphFacts, ImportOptions, Preprocessing, StemStep, TensorFacts
 from appliance.modelling.importer.foreign_session import ForeignSession
 from appliance.modelling.importer.image_input import names_in_metadata
+from appliance.modelling.importer.limits import limits_for
 from appliance.modelling.importer.picture import natural_picture
 from appliance.modelling.importer.prepared import Prepared, prepare, stem_of
 from appliance.modelling.importer.preprocess import network_values
 from appliance.modelling.importer.protos import operators_of, opset_of
 
 TRIAL_SEED = 7
-_MIB = 1 << 20
-
-
-def limits_for(onnx_bytes: bytes) -> Limits:
-    """Give a child what a file of this size honestly needs: several copies of its weights, and minutes."""
-    size_mb = len(onnx_bytes) // _MIB + 1
-    return Limits(memory_mb=3072 + 10 * size_mb, cpu_s=600, wall_s=300.0, reply_mb=512 + 2 * size_mb)
 
 
 def examine(onnx_bytes: bytes, options: ImportOptions, where: str) -> GraphFacts:
@@ -37,7 +31,7 @@ def examine(onnx_bytes: bytes, options: ImportOptions, where: str) -> GraphFacts
         ModelError: It crashed the child, or took more memory or time than allowed.
     """
     request = {"options": asdict(options), "where": where}
-    ran = run_limited(examine_job, request, [onnx_bytes], where=where, limits=limits_for(onnx_bytes))
+    ran = run_limited(examine_job, request, [onnx_bytes], where=where, limits=limits_for(len(onnx_bytes)))
     return facts_of(ran.answer, ran.blobs, options)
 
 

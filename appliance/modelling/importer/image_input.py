@@ -67,7 +67,8 @@ def find_image_input(model: Any, options: ImportOptions) -> ImageInput:
     layout = _layout(image, axes)
     channels = _channels(model, image, axes[0] if layout == "NCHW" else axes[2])
     height, width = axes[1:] if layout == "NCHW" else axes[:2]
-    size = _size(image, (width, height), options, {one.key: one.value for one in model.metadata_props})
+    known = size_in_metadata({one.key: one.value for one in model.metadata_props}) or size_of_map(model.graph)
+    size = _size(image, (width, height), options, known)
     batch = image.shape[0] if batched else 1
     return ImageInput(
         image, layout, channels, size[1], size[0], batched, int(batch) if isinstance(batch, int) else None
@@ -97,10 +98,13 @@ def _channels(model: Any, image: TensorFacts, declared: int | str | None) -> int
 
 
 def _size(
-    image: TensorFacts, declared: tuple[int | str | None, ...], options: ImportOptions, metadata: Mapping[str, str]
+    image: TensorFacts,
+    declared: tuple[int | str | None, ...],
+    options: ImportOptions,
+    known: tuple[int, int] | None,
 ) -> tuple[int, int]:
-    """Width and height: fixed in the file, else asked for, else as the metadata say."""
-    said = options.size or size_in_metadata(metadata) or (None, None)
+    """Width and height: fixed in the file, else asked for, else as the file lets one know."""
+    said = options.size or known or (None, None)
     width, height = (size if isinstance(size, int) else wanted for size, wanted in zip(declared, said, strict=True))
     if width is None or height is None:
         raise ImportRefused(
@@ -128,6 +132,16 @@ def size_in_metadata(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     if isinstance(numbers, list) and len(numbers) == 2 and all(isinstance(one, int) and one > 0 for one in numbers):
         return numbers[1], numbers[0]
     return None
+
+
+def size_of_map(graph: Any) -> tuple[int, int] | None:
+    """Width and height of an output (N, 1, H, W) of fixed size: a network of free size resizes to it inside."""
+    shapes = [tensor_facts(value).shape for value in graph.output]
+    sizes = {(shape[3], shape[2]) for shape in shapes if len(shape) == 4 and shape[1] == 1}
+    if len(sizes) != 1:
+        return None
+    width, height = sizes.pop()
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
 
 
 def names_in_metadata(metadata: Mapping[str, str]) -> tuple[str, ...] | None:

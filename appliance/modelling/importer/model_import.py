@@ -24,9 +24,9 @@ from appliance.modelling.importer.examination import examine
 from appliance.modelling.importer.facts import GraphFacts, ImportOptions, Preprocessing
 from appliance.modelling.importer.golden import GoldenImage, write_golden
 from appliance.modelling.importer.recognition import Recognised, recognise
+from appliance.modelling.importer.side_files import ForeignFile, read_foreign
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_MAX_FILE_BYTES = 2 << 30
 SCORE_METHOD = "usual for networks of this family; measure it with `appliance model threshold`"
 SCORE_SAID = "chosen at the import"
 
@@ -79,7 +79,8 @@ def import_model(order: Order, report: Callable[[str], None] = lambda _: None) -
         ModelError: The name is taken, the folder can't be written, or the gate refuses the bundle.
     """
     _check_name(order)
-    content, where = _read(order.file), order.file.name
+    foreign, where = read_foreign(order.file), order.file.name
+    content = foreign.onnx_bytes
     report("trial run")
     facts = examine(content, order.options, where)
     recognised = recognise(facts, where)
@@ -93,7 +94,7 @@ def import_model(order: Order, report: Callable[[str], None] = lambda _: None) -
         rows=claim.rows,
         where=where,
     )
-    contract = contract_of(order, facts, recognised, built, content)
+    contract = contract_of(order, facts, recognised, built, foreign)
     with _folder_for(order) as folder:
         (folder / MODEL_FILE).write_bytes(built.onnx_bytes)
         bundle = write_bundle(folder, contract)
@@ -116,17 +117,8 @@ def _check_name(order: Order) -> None:
         raise ModelError(f"model {order.name}: {target} exists; choose another --name, or pass --overwrite")
 
 
-def _read(file: Path) -> bytes:
-    try:
-        if file.stat().st_size > _MAX_FILE_BYTES:
-            raise ImportRefused(f"{file}: larger than 2 GiB, which no ONNX file can be")
-        return file.read_bytes()
-    except OSError as error:
-        raise ImportRefused(f"{file}: can't be read: {error.strerror}; give the path of an ONNX file") from error
-
-
 def contract_of(
-    order: Order, facts: GraphFacts, recognised: Recognised, built: Built, content: bytes
+    order: Order, facts: GraphFacts, recognised: Recognised, built: Built, foreign: ForeignFile
 ) -> dict[str, Any]:
     """Say all that `model.toml` says but for the hashes."""
     claim, preprocessing = recognised.claim, recognised.claim.preprocessing
@@ -158,9 +150,9 @@ def contract_of(
             "score_method": SCORE_METHOD if order.options.score is None else SCORE_SAID,
         },
         "source": {
-            "file": order.file.name,
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "bytes": len(content),
+            "file": " ".join(foreign.names),
+            "sha256": hashlib.sha256(foreign.bytes_read).hexdigest(),
+            "bytes": len(foreign.bytes_read),
             "producer": facts.producer or "unknown",
             "preprocessing": preprocessing_words(facts, preprocessing),
             "made_by": order.command or "appliance.modelling.importer",

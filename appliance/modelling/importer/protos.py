@@ -73,6 +73,31 @@ def operators_of(graph: Any) -> Counter[str]:
     return Counter(node.op_type for node in nodes_of(graph))
 
 
+def tensors_of(graph: Any) -> Iterator[Any]:
+    """Every TensorProto: weights and constants in attributes, those of subgraphs included."""
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from graph.initializer
+    for node in graph.node:
+        yield from tensors_in_attributes(node)
+        for subgraph in subgraphs_of(node):
+            yield from tensors_of(subgraph)
+
+
+def tensors_in_attributes(node: Any) -> Iterator[Any]:
+    """TensorProtos of one node's own attributes."""
+    for attribute in node.attribute:
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+        sparse = [
+            *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []),
+            *attribute.sparse_tensors,
+        ]
+        for one in sparse:
+            yield from (one.values, one.indices)
+
+
 def names_in(graph: Any) -> set[str]:
     """Every name of a tensor or node, subgraphs included: what a new name must differ from."""
     names = {value.name for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer)}

@@ -173,3 +173,16 @@ def test_network_that_fails_on_its_own_input_is_refused() -> None:
 
     with pytest.raises(ImportRefused, match=r"ONNX Runtime .*refuses the network|fails on a picture of its own"):
         examined(edited(foreign_network(), break_it))
+
+
+def test_size_of_a_score_map_is_the_size_inside() -> None:
+    def map_out(model: onnx.ModelProto) -> None:
+        del model.graph.node[:], model.graph.output[:]
+        sizes = onnx.numpy_helper.from_array(np.array([1, 1, 48, 32], np.int64), "sizes")
+        model.graph.initializer.append(sizes)
+        model.graph.node.append(helper.make_node("ReduceMean", ["images"], ["grey"], axes=[1], keepdims=1))
+        model.graph.node.append(helper.make_node("Resize", ["grey", "", "", "sizes"], ["map"]))
+        model.graph.output.append(helper.make_tensor_value_info("map", TensorProto.FLOAT, [1, 1, 48, 32]))
+
+    facts = examined(edited(foreign_network(free_size=True, batch=1), map_out))
+    assert (facts.input_width, facts.input_height) == (32, 48)
