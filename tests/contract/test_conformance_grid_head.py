@@ -18,7 +18,7 @@ def detector(tmp_path_factory):
     return Detector(import_here(FILE, folder, classes=CLASSES), threads=1, max_batch=2)
 
 
-@pytest.mark.parametrize("score", [0.3, 0.1])
+@pytest.mark.parametrize("score", [0.3, 0.2])
 def test_finds_what_the_test_program_finds(detector, score):
     boxes = 0
     for name, picture in pictures():
