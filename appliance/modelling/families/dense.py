@@ -19,8 +19,9 @@ from appliance.modelling.families.grid import sigmoid
 from appliance.modelling.families.suppression import suppress
 from appliance.modelling.placement import Placement
 
-MAX_CANDIDATES = 30_000
-"""Before suppression, the best ones; the number that Ultralytics and libreyolo use."""
+MAX_CANDIDATES = 4096
+"""Of a frame, the best ones, before suppression. Only frames that are noise all over have more; libraries take up to
+30,000 of them, with the same result as long as `max_detections` boxes are found among the best."""
 
 _Found = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
 """Boxes (K, 4) in model-input px, scores (K,), class ids (K,)."""
@@ -77,7 +78,7 @@ class DenseDecoder:
         if self.options.objectness:
             objectness = sigmoid(rows[:, 4]) if self.options.logits else rows[:, 4]
         which, class_ids, scores = self._labels(rows[:, self._first_class :], objectness, score)
-        finite = np.isfinite(scores) & np.isfinite(boxes[which]).all(axis=1)
+        finite = np.isfinite(scores) & np.isfinite(boxes).all(axis=1)[which]
         which, class_ids, scores = which[finite], class_ids[finite], scores[finite]
         if len(scores) > MAX_CANDIDATES:
             best = np.sort(np.argpartition(-scores, MAX_CANDIDATES)[:MAX_CANDIDATES])
@@ -94,16 +95,34 @@ class DenseDecoder:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Rows (K, 4 + …) that can still reach the score, all values finite, and their indices."""
         level = _logit(score) if self.options.logits else score
-        kept_rows, kept_indices, first = [], [], 0
+        kept = []
         for part in parts:
             gate = part[..., 4] if self.options.objectness else part[..., 4:].max(axis=-1)
-            kept = np.flatnonzero(gate.ravel() >= level)  # NaN compares false
-            kept_rows.append(part[np.divmod(kept, part.shape[1])])
-            kept_indices.append(kept + first)
-            first += part.shape[0] * part.shape[1]
-        rows, indices = np.concatenate(kept_rows), np.concatenate(kept_indices)
+            kept.append(np.flatnonzero(gate.ravel() >= level))  # NaN compares false
+        if sum(map(len, kept)) > MAX_CANDIDATES:
+            kept = self._best(parts, kept)
+        sizes = [part.shape[0] * part.shape[1] for part in parts]
+        first = np.cumsum([0, *sizes[:-1]])
+        indices = np.concatenate([some + start for some, start in zip(kept, first, strict=True)])
+        rows = np.concatenate([part[np.divmod(some, part.shape[1])] for part, some in zip(parts, kept, strict=True)])
         finite = np.isfinite(rows).all(axis=1)
         return (rows, indices) if finite.all() else (rows[finite], indices[finite])
+
+    def _best(self, parts: Sequence[NDArray[np.float32]], kept: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+        """Of many candidates, those with the highest scores, in their order; nothing is copied for the others."""
+        scores = []
+        for part, some in zip(parts, kept, strict=True):
+            best = part[..., self._first_class :].max(axis=-1).ravel()[some]
+            best = sigmoid(best) if self.options.logits else best
+            if self.options.objectness:
+                objectness = part[..., 4].ravel()[some]
+                best = best * (sigmoid(objectness) if self.options.logits else objectness)
+            scores.append(best)
+        chosen = np.zeros(sum(map(len, kept)), np.bool_)
+        ranked = np.nan_to_num(np.concatenate(scores), nan=-1.0, posinf=-1.0)
+        chosen[np.argpartition(-ranked, MAX_CANDIDATES)[:MAX_CANDIDATES]] = True
+        borders = np.cumsum([len(some) for some in kept[:-1]])
+        return [some[mask] for some, mask in zip(kept, np.split(chosen, borders), strict=True)]
 
     def _labels(
         self, values: NDArray[np.float32], objectness: NDArray[np.float32], score: float
