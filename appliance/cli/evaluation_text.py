@@ -72,7 +72,7 @@ def threshold_table(advice: dict[str, Any]) -> Table:
         "score",
         f"escapes of {totals['ng_parts']}",
         f"false rejects of {totals['ok_parts']}",
-        f"missed of {totals['defects']}",
+        f"missed of {totals['defects']}" if totals["defects"] else "",
         "",
         title=f"{advice['model']['name']}, {about}",
         caption="in brackets: 95 % interval of the rate, in percent",
@@ -94,7 +94,7 @@ def threshold_table(advice: dict[str, Any]) -> Table:
 
 def _counted(figures: dict[str, Any], count: str, rate: str) -> str:
     interval = figures[f"{rate}_ci95"]
-    return "" if interval is None else f"{figures[count]} ({interval[0] * 100:.1f} to {interval[1] * 100:.1f})"
+    return "" if interval is None else f"{figures[count]} ({interval[0] * 100:.1f}..{interval[1] * 100:.1f})"
 
 
 def _rate_cells(figures: dict[str, Any], count: str, total: str, rate: str) -> tuple[str, str, str]:

@@ -46,34 +46,43 @@ class ClassFigures:
 
 
 def per_class(
-    class_names: Sequence[str],
+    kinds: Sequence[str],
     images: Sequence[LabelledImage],
     judged: Sequence[Judged],
     parts: Parts,
     precision: Precision | None,
 ) -> dict[str, ClassFigures]:
-    """Return the figures of each class of the model."""
+    """Return the figures of each kind of defect.
+
+    Args:
+        kinds: In the order of the truth's class ids; a detector's classes are the same.
+        precision: None for an anomaly model: it calls parts NG without naming a kind, so no false reject has one.
+    """
     called_ng = parts.any(np.array([one.is_ng for one in judged], np.bool_))
-    are_missed = missed(images, judged)
+    are_missed = missed(images, judged, "detect" if precision else "anomaly")
     result = {}
-    for class_id, name in enumerate(class_names):
+    for class_id, name in enumerate(kinds):
         of_class = [(image.class_ids == class_id)[~image.is_ignored] for image in images]
-        has_it = parts.any(np.array([mask.any() for mask in of_class], np.bool_))
+        has_it = parts.any(
+            np.array([mask.any() or image.kind == name for mask, image in zip(of_class, images, strict=True)], np.bool_)
+        )
         called_it = parts.any(np.array([(one.defects.class_ids == class_id).any() for one in judged], np.bool_))
         result[name] = ClassFigures(
             ap50=precision.ap50(class_id) if precision else None,
             ap50_95=precision.ap50_95(class_id) if precision else None,
             escapes=Rate(int((has_it & ~called_ng).sum()), int(has_it.sum())),
-            false_rejects=Rate(int((parts.is_ok & called_it).sum()), int(parts.is_ok.sum())),
+            false_rejects=Rate(int((parts.is_ok & called_it).sum()), int(parts.is_ok.sum()))
+            if precision
+            else Rate(0, 0),
             missed_defects=missed_rate([each[mask] for each, mask in zip(are_missed, of_class, strict=True)]),
         )
     return result
 
 
-def missed(images: Sequence[LabelledImage], judged: Sequence[Judged]) -> list[NDArray[np.bool_]]:
+def missed(images: Sequence[LabelledImage], judged: Sequence[Judged], task: str) -> list[NDArray[np.bool_]]:
     """Return for each image (G,) bool: which of the defects that count have no counted detection on them."""
     return [
-        ~are_found(image.boxes[~image.is_ignored], one.defects.boxes_in_image)
+        ~are_found(image.boxes[~image.is_ignored], one.defects.boxes_in_image, task)
         for image, one in zip(images, judged, strict=True)
     ]
 

@@ -18,9 +18,13 @@ Progress = Callable[[int, int], None]
 
 
 def detect_all(
-    detector: Detector, images: Sequence[LabelledImage], progress: Progress | None = None
+    detector: Detector, images: Sequence[LabelledImage], score: float, progress: Progress | None = None
 ) -> tuple[list[Detections], list[tuple[int, int]]]:
-    """Run a detector over image files, down to `LOWEST_SCORE`.
+    """Run a detector over image files.
+
+    Args:
+        score: Detections below it are dropped. For a detector `LOWEST_SCORE`; for an anomaly model the operating
+            point's, because regions of a map grow together at lower scores.
 
     Returns:
         Detections and size (width, height) in px of each image, in the same order.
@@ -35,7 +39,7 @@ def detect_all(
         batch = [_read(image) for image in images[first : first + step]]
         sizes += [(pixels.shape[1], pixels.shape[0]) for pixels, _ in batch]
         for run in _runs(batch):
-            found += detector.detect([pixels for pixels, _ in run], pixel_format=run[0][1], score=LOWEST_SCORE)
+            found += detector.detect([pixels for pixels, _ in run], pixel_format=run[0][1], score=score)
         if progress is not None:
             progress(len(found), len(images))
     return found, sizes

@@ -14,7 +14,7 @@ from appliance.learning.datasets import Dataset, LabelledImage
 from appliance.learning.evaluation.auroc import auroc, resampled_auroc
 from appliance.learning.evaluation.bootstrap import RESAMPLES, percentile_interval, resample
 from appliance.learning.evaluation.class_figures import ClassFigures, missed, missed_rate, per_class
-from appliance.learning.evaluation.detecting import BATCH, Progress, detect_all
+from appliance.learning.evaluation.detecting import BATCH, LOWEST_SCORE, Progress, detect_all
 from appliance.learning.evaluation.intervals import Interval, Rate, rate_figures, rounded
 from appliance.learning.evaluation.operating_point import AtScore, ByRecipe, Judged, OperatingPoint, top_scores
 from appliance.learning.evaluation.parts import Parts
@@ -34,6 +34,7 @@ class Evaluation:
 
     Attributes:
         task: "detect" or "anomaly".
+        class_names: The model's. kinds: The truth's; a detector's are the same.
         precision: None for anomaly models.
         auroc: Of the parts' scores, OK against NG; None for detectors, and where one kind is missing.
         found, judged: One item for each image of the set, at all scores and at the operating point.
@@ -43,6 +44,7 @@ class Evaluation:
 
     task: str
     class_names: tuple[str, ...]
+    kinds: tuple[str, ...]
     images: tuple[LabelledImage, ...]
     found: tuple[Detections, ...]
     judged: tuple[Judged, ...]
@@ -117,19 +119,22 @@ def evaluate(
     tiling = recipe.tiling if recipe is not None else None
     detector = model if isinstance(model, Detector) else Detector(model, max_batch=BATCH, tiling=tiling)
     bundle = detector.bundle
-    known = dataset if bundle.task == "anomaly" else dataset.for_classes(bundle.class_names)
+    is_anomaly = bundle.task == "anomaly"
+    known = dataset if is_anomaly else dataset.for_classes(bundle.class_names)
     point: OperatingPoint
     if recipe is not None:
         point = ByRecipe.of(recipe, bundle)
     else:
         point = AtScore(bundle.thresholds.score if score is None else score)
-    found, sizes = detect_all(detector, known.images, progress)
+    lowest = point.lowest_score if is_anomaly else LOWEST_SCORE
+    found, sizes = detect_all(detector, known.images, lowest, progress)
     return assess(
         known.images,
         found,
         bundle.class_names,
         point,
         sizes=sizes,
+        kinds=known.class_names,
         task=bundle.task,
         resamples=resamples,
         model=_reference(bundle),
@@ -144,6 +149,7 @@ def assess(
     point: OperatingPoint,
     *,
     sizes: Sequence[tuple[int, int]],
+    kinds: Sequence[str] | None = None,
     task: str = "detect",
     resamples: int = RESAMPLES,
     model: dict[str, Any] | None = None,
@@ -155,6 +161,7 @@ def assess(
         images: The truth; class ids are the model's.
         found: One item for each image, down to a very low score.
         sizes: Width and height of each image in px.
+        kinds: Names of the truth's class ids, where they differ from the model's.
     """
     parts = Parts.of(images)
     judged = tuple(point.judged(one, size) for one, size in zip(found, sizes, strict=True))
@@ -166,6 +173,7 @@ def assess(
     return Evaluation(
         task=task,
         class_names=tuple(class_names),
+        kinds=tuple(kinds or class_names),
         images=tuple(images),
         found=tuple(found),
         judged=judged,
@@ -175,8 +183,8 @@ def assess(
         auroc=area,
         escapes=Rate(int((parts.is_ng & ~called_ng).sum()), int(parts.is_ng.sum())),
         false_rejects=Rate(int((parts.is_ok & called_ng).sum()), int(parts.is_ok.sum())),
-        missed_defects=missed_rate(missed(images, judged)),
-        per_class={} if task == "anomaly" else per_class(class_names, images, judged, parts, precision),
+        missed_defects=missed_rate(missed(images, judged, task)),
+        per_class=per_class(kinds or class_names, images, judged, parts, precision),
         intervals=_intervals(precision, part_scores, parts, area, resamples),
         model=model or {},
         dataset={**(dataset or {}), **parts.counts(len(images))},

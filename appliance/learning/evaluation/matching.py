@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-FOUND_IOU = 0.3  # a defect counts as found when a detection of any class overlaps it this much
+FOUND_IOU = {"detect": 0.3, "anomaly": 1e-6}
+"""A defect counts as found when a detection of any class overlaps it this much; a region of a map need only touch it."""
 
 
 def pairwise_iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -18,6 +19,6 @@ def pairwise_iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDA
     return np.asarray(overlap / np.maximum(union, 1e-9), np.float32)
 
 
-def are_found(truth: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
+def are_found(truth: NDArray[np.float32], boxes: NDArray[np.float32], task: str) -> NDArray[np.bool_]:
     """Return (G,) bool: which labelled boxes some detection overlaps."""
-    return np.asarray((pairwise_iou(truth, boxes) >= FOUND_IOU).any(axis=1), np.bool_)
+    return np.asarray((pairwise_iou(truth, boxes) >= FOUND_IOU[task]).any(axis=1), np.bool_)

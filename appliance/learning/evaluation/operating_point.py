@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -42,6 +43,11 @@ class OperatingPoint(Protocol):
         """Give the verdict on an image of this width and height."""
         ...
 
+    @property
+    def lowest_score(self) -> float:
+        """Detections below it change nothing."""
+        ...
+
     def figures(self) -> dict[str, Any]:
         """Name the point: `score` and `recipe`, one of them None."""
         ...
@@ -56,8 +62,14 @@ class AtScore:
     def judged(self, found: Detections, size_px: tuple[int, int]) -> Judged:  # noqa: ARG002 (a recipe needs it)
         """See `OperatingPoint`."""
         is_defect = found.scores >= self.score
-        is_ng = bool(is_defect.any()) if found.image_score is None else found.image_score >= self.score
-        return Judged.of(found, is_defect, is_ng=is_ng)
+        if found.image_score is None:
+            return Judged.of(found, is_defect, is_ng=bool(is_defect.any()))
+        return Judged.of(found, is_defect, is_ng=not found.image_score < self.score)  # NaN is no evidence of OK
+
+    @property
+    def lowest_score(self) -> float:
+        """See `OperatingPoint`."""
+        return self.score
 
     def figures(self) -> dict[str, Any]:
         """See `OperatingPoint`."""
@@ -84,11 +96,16 @@ class ByRecipe:
 
     def judged(self, found: Detections, size_px: tuple[int, int]) -> Judged:
         """See `OperatingPoint`."""
-        kept = found.scores >= lowest_score(self.recipe)
+        kept = found.scores >= self.lowest_score
         told = judge(_chosen(found, kept), self.class_names, self.recipe, (0, 0, *size_px))
         defects = {(defect.class_name, defect.score, defect.box_px) for defect in told.defects}
         is_defect = np.array([name in defects for name in self._names(found)], np.bool_)
         return Judged.of(found, is_defect, is_ng=told.verdict is not VerdictWord.OK)
+
+    @property
+    def lowest_score(self) -> float:
+        """See `OperatingPoint`."""
+        return lowest_score(self.recipe)
 
     def _names(self, found: Detections) -> Iterator[tuple[str, float, tuple[float, ...]]]:
         """Name detections as the judge does: rounded, which still tells them apart."""
@@ -111,7 +128,7 @@ def top_scores(found: Sequence[Detections], class_id: int | None = None) -> NDAr
     for one in found:
         scores = one.scores if class_id is None else one.scores[one.class_ids == class_id]
         if class_id is None and one.image_score is not None:
-            best.append(float(one.image_score))
+            best.append(one.image_score if math.isfinite(one.image_score) else 1.0)
         else:
             best.append(float(scores.max()) if len(scores) else 0.0)
     return np.array(best, np.float64)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.learning.datasets import Dataset, LabelledImage
-from appliance.learning.evaluation.detecting import BATCH, Progress, detect_all
+from appliance.learning.evaluation.detecting import BATCH, LOWEST_SCORE, Progress, detect_all
 from appliance.learning.evaluation.intervals import Rate, rate_figures
 from appliance.learning.evaluation.matching import FOUND_IOU, pairwise_iou
 from appliance.learning.evaluation.operating_point import top_scores
@@ -70,7 +70,8 @@ class WhatIf:
 
     Attributes:
         ng_scores, ok_scores: Highest score of each NG part and each OK part, sorted.
-        defect_scores: Highest score of the detections on each labelled defect, sorted; 0 where there is none.
+        defect_scores: Highest score of the detections on each labelled defect, sorted; 0 where there is none. Empty for
+            an anomaly model: its regions are others at each score.
     """
 
     ng_scores: NDArray[np.float64]
@@ -85,6 +86,8 @@ class WhatIf:
         is_ng = parts.is_ng
         if class_id is not None:
             is_ng = parts.any(np.array([class_id in image.class_ids[~image.is_ignored] for image in images], np.bool_))
+        if any(one.image_score is not None for one in found):
+            return cls(np.sort(scores[is_ng]), np.sort(scores[parts.is_ok]), np.zeros(0))
         of_defects = [_defect_scores(image, one, class_id) for image, one in zip(images, found, strict=True)]
         return cls(np.sort(scores[is_ng]), np.sort(scores[parts.is_ok]), np.sort(np.concatenate(of_defects)))
 
@@ -134,7 +137,7 @@ def advise(
     Raises:
         DatasetError, ModelError: As `detect_all`.
     """
-    found, _ = detect_all(Detector(bundle, max_batch=BATCH), dataset.images, progress)
+    found, _ = detect_all(Detector(bundle, max_batch=BATCH), dataset.images, LOWEST_SCORE, progress)
     what_if = WhatIf.of(dataset.images, found, bundle.class_names.index(class_name) if class_name else None)
     is_judgeable = len(what_if.ng_scores) > 0 and len(what_if.ok_scores) > 0
     chosen = what_if.choose(limits) if is_judgeable else None
@@ -185,5 +188,5 @@ def _defect_scores(image: LabelledImage, found: Detections, class_id: int | None
         truth = truth & (image.class_ids == class_id)
         of_class = found.class_ids == class_id
         boxes, scores = boxes[of_class], scores[of_class]
-    lies_on = pairwise_iou(image.boxes[truth], boxes) >= FOUND_IOU
+    lies_on = pairwise_iou(image.boxes[truth], boxes) >= FOUND_IOU["detect"]
     return np.asarray(np.where(lies_on, scores[None], 0.0).max(axis=1, initial=0.0), np.float64)

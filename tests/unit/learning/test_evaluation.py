@@ -240,10 +240,16 @@ def test_auroc_is_the_share_of_pairs_in_order():
 def test_anomaly_model_is_measured_by_its_image_score():
     parts = [image(part="a", kind="dent"), image(part="b", kind="dent"), image(part="c"), image(part="d")]
     scores = [found(image_score=score) for score in (0.9, 0.3, 0.4, 0.1)]
-    figures = judged_at(AtScore(0.5), parts, scores, task="anomaly").figures()
+    figures = judged_at(AtScore(0.5), parts, scores, task="anomaly", kinds=["dent"]).figures()
     assert (figures["image_auroc"], figures["escapes"], figures["false_rejects"]) == (0.75, 1, 0)
     assert figures["map50"] is None
+    assert figures["per_class"]["dent"]["escapes"] == 1
     assert len(figures["image_auroc_ci95"]) == 2
+
+
+def test_image_score_that_is_no_number_is_no_evidence_of_an_ok_part():
+    evaluation = judged_at(AtScore(0.5), PARTS[2:3], [found(image_score=float("nan"))], task="anomaly")
+    assert evaluation.false_rejects == Rate(1, 1)
 
 
 def test_bootstrap_is_the_same_every_time_and_holds_the_figure():

@@ -100,6 +100,7 @@ def _picture(evaluation: Evaluation, place: int, letter: str) -> str:
     image = evaluation.images[place]
     return Picture(
         image,
+        evaluation.kinds,
         evaluation.class_names,
         image.boxes[:0],
         judged.defects,

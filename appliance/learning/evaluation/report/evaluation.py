@@ -37,7 +37,7 @@ def evaluation_page(evaluation: Evaluation) -> str:
         f"<h1>{escape(name)}</h1>",
         *(f'<p class="soft">{escape(line)}</p>' for line in lines),
         f'<div class="tiles">{"".join(tiles(figures))}</div>',
-        *([f"<h2>Each class</h2>{_class_table(figures['per_class'])}"] if is_detector else []),
+        *([f"<h2>Each class</h2>{_class_table(figures['per_class'])}"] if figures["per_class"] else []),
         f'<h2>Where it stands</h2><div class="pair">{"".join(charts)}</div>',
         *([f'<h2>Taken for what</h2><div class="card">{confusion_table(evaluation)}</div>'] if is_detector else []),
         *_pictures("Worst misses", "No part escapes and no defect is missed.", _worst_misses(evaluation)),
@@ -200,7 +200,7 @@ def _worst_misses(evaluation: Evaluation) -> list[Picture]:
     """Escaped images first, the surest of being OK before the others; then those with the most missed defects."""
     tops = top_scores(evaluation.found)
     ranked = []
-    for place, gone in enumerate(missed(evaluation.images, evaluation.judged)):
+    for place, gone in enumerate(missed(evaluation.images, evaluation.judged, evaluation.task)):
         image, judged = evaluation.images[place], evaluation.judged[place]
         is_escape = image.is_ng and not judged.is_ng
         if is_escape or gone.any():
@@ -237,6 +237,7 @@ def _picture(evaluation: Evaluation, place: int, focus: np.ndarray[Any, Any], ca
     judged = evaluation.judged[place]
     return Picture(
         evaluation.images[place],
+        evaluation.kinds,
         evaluation.class_names,
         focus,
         judged.defects,

@@ -32,6 +32,7 @@ class Picture:
     """
 
     image: LabelledImage
+    kinds: tuple[str, ...]
     class_names: tuple[str, ...]
     focus: NDArray[np.float32]
     counted: Detections
@@ -56,7 +57,7 @@ class Picture:
     def _boxes(self, shown_px: int) -> str:
         stroke = shown_px / 200
         truth = [
-            _rectangle(box, _TRUTH, stroke, self.class_names[class_id], is_dashed=True, is_below=True)
+            _rectangle(box, _TRUTH, stroke, self.kinds[class_id], is_dashed=True, is_below=True)
             for box, class_id in zip(self.image.boxes, self.image.class_ids, strict=True)
         ]
         best = np.flatnonzero(self.weak.scores >= _WEAK_FROM)[:_WEAK_MOST]
