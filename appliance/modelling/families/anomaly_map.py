@@ -12,6 +12,7 @@ Sources: anomalib post_processing/post_processor.py (`_normalize`), 0.x and 1.x 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
 import cv2
@@ -105,9 +106,11 @@ class AnomalyMapDecoder:
         image_scores = maps.max(axis=(1, 2)) if len(outputs) == 1 else self._image_scores(outputs[1])
         found = []
         for one, image_score, place in zip(maps, image_scores, placements, strict=True):
-            regions = self._regions(one, place, score, max_detections)
-            finite = float(image_score) if np.isfinite(one).all() else float("nan")
-            found.append(Detections(regions.boxes_in_image, regions.scores, regions.class_ids, image_score=finite))
+            if np.isfinite(one).all():
+                regions = self._regions(one, place, score, max_detections)
+                found.append(replace(regions, image_score=float(image_score)))
+            else:
+                found.append(replace(Detections.none(), image_score=float("nan")))
         return found
 
     def _shapes(self, count: int | None) -> tuple[tuple[int | None, ...], ...]:
