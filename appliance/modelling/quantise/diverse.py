@@ -1,4 +1,4 @@
-"""Choose few images that differ much: calibration must see the extremes, not the usual picture a hundred times."""
+"""Choose few images for calibration: half of them extremes, half of them what comes every day."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ THUMBNAIL_PX = 16
 GREY_BINS = 16
 
 HOW = (
-    f"farthest-first: the most ordinary image, then again and again the one least like those chosen, by a thumbnail of "
-    f"{THUMBNAIL_PX}x{THUMBNAIL_PX} px and a histogram of {GREY_BINS} grey values; labels and models play no part"
+    f"half of them farthest-first (the most ordinary image, then again and again the one least like those chosen, by a "
+    f"thumbnail of {THUMBNAIL_PX}x{THUMBNAIL_PX} px and a histogram of {GREY_BINS} grey values), the other half evenly "
+    f"spaced among the rest, by name; labels and models play no part"
 )
 
 
@@ -31,10 +32,19 @@ def describe(pixels: Pixels, pixel_format: str) -> NDArray[np.float32]:
 def choose_diverse(descriptions: Sequence[NDArray[np.float32]], count: int) -> list[int]:
     """Return the indices of up to `count` images, sorted. The same images give the same choice."""
     table = np.stack(descriptions).astype(np.float64)
+    if count >= len(table):
+        return list(range(len(table)))
+    extremes = _farthest_first(table, count - count // 2)
+    rest = np.setdiff1d(np.arange(len(table)), extremes)
+    usual = rest[np.linspace(0, len(rest) - 1, count // 2).round().astype(int)]
+    return sorted({*extremes, *(int(place) for place in usual)})
+
+
+def _farthest_first(table: NDArray[np.float64], count: int) -> list[int]:
     chosen = [int(np.argmin(np.linalg.norm(table - table.mean(axis=0), axis=1)))]
     distance = np.linalg.norm(table - table[chosen[0]], axis=1)
-    while len(chosen) < min(count, len(table)):
+    while len(chosen) < count:
         distance[chosen] = -1.0
         chosen.append(int(np.argmax(distance)))
         distance = np.minimum(distance, np.linalg.norm(table - table[chosen[-1]], axis=1))
-    return sorted(chosen)
+    return chosen

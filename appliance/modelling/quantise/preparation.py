@@ -14,8 +14,9 @@ from appliance.modelling.quantise.columns import columns_to_channels
 from appliance.modelling.quantise.frozen_shapes import freeze_shapes
 from appliance.modelling.quantise.graph import Graph
 from appliance.modelling.quantise.input_path import InputPath, straighten
-from appliance.modelling.quantise.regions import Regions, find_regions
+from appliance.modelling.quantise.regions import Regions, behind, find_regions
 from appliance.modelling.quantise.runtime import folded
+from appliance.modelling.quantise.softplus import spell_out_softplus
 
 LEAST_OPSET = 13
 """The first whose DequantizeLinear knows a scale for each channel."""
@@ -68,6 +69,8 @@ def prepare(bundle: ModelBundle) -> Prepared:
             f"model {bundle.name}: nothing to quantise: expected convolutions with constant weights before the "
             f"decoding, got none"
         )
+    if spell_out_softplus(graph, behind(graph, regions.head)):
+        done.append("Softplus behind the head is spelled out")
     return Prepared(graph, regions, path, tuple(done))
 
 

@@ -21,7 +21,7 @@ Range = tuple[float, float]
 METHODS = ("minmax", "entropy", "percentile")
 BINS = 2048
 STEPS = 256
-PERCENTILE = 99.99
+PERCENTILE = 99.999
 _ENTROPY_STRIDE = 8  # bins between two candidates; one by one is eight times the work for the same answer
 
 

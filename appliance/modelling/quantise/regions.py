@@ -7,7 +7,7 @@ like.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,11 @@ def find_regions(graph: Graph, first_tensor: str | None = None) -> Regions:
     between = (_downstream(graph, starts) & before) - decoding
     carriers = [node.name for node in graph.nodes if node.op_type in CARRIERS | ACTIVATIONS and node.name in between]
     return Regions(tuple(node.name for node in weighted), tuple(carriers), tuple(head))
+
+
+def behind(graph: Graph, names: Collection[str]) -> set[str]:
+    """Return the names of all nodes that depend on these, without themselves."""
+    return _downstream(graph, [node for node in graph.nodes if node.name in names]) - set(names)
 
 
 def _weights(node: Any) -> str:
