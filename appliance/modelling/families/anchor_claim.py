@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.modelling.families.dense_evidence import dense_lists, kind_of_values
-from appliance.modelling.families.exporters import preprocessing_of
+from appliance.modelling.families.exporters import exporter, preprocessing_of
 from appliance.modelling.families.grid import grid_sizes
 from appliance.modelling.importer.facts import Claim, Preprocessing
 
@@ -54,7 +54,7 @@ def raw_heads(facts: GraphFacts, per_cell: int) -> list[RawHead]:
     lists = [
         RawHead("raw_list", one.layout, (one.output,), one.strides, one.per_cell, one.rows)
         for one in dense_lists(facts)
-        if one.boxes is None and one.per_cell == per_cell and one.row >= _SMALLEST_ROW
+        if one.boxes is None and one.per_cell == per_cell and len(one.strides) > 1 and one.row >= _SMALLEST_ROW
     ]
     maps = _maps(facts, per_cell)
     return [*lists, maps] if maps is not None else lists
@@ -72,8 +72,8 @@ def claim_of_raw_head(
         usual: Preprocessing where the metadata don't say otherwise.
     """
     heads = raw_heads(facts, per_cell=3)
-    if not heads:
-        return None
+    if not heads or exporter(facts) == "ultralytics":
+        return None  # its exporter finishes every box
     head = heads[0]
     likely = _likely_family(facts)
     asked_for = facts.options.family is not None

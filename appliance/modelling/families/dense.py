@@ -78,7 +78,7 @@ class DenseDecoder:
         if self.options.objectness:
             objectness = sigmoid(rows[:, 4]) if self.options.logits else rows[:, 4]
         which, class_ids, scores = self._labels(rows[:, self._first_class :], objectness, score)
-        finite = np.isfinite(scores) & np.isfinite(boxes).all(axis=1)[which]
+        finite = np.isfinite(scores) & np.asarray(np.isfinite(boxes).all(axis=1))[which]
         which, class_ids, scores = which[finite], class_ids[finite], scores[finite]
         if len(scores) > MAX_CANDIDATES:
             best = np.sort(np.argpartition(-scores, MAX_CANDIDATES)[:MAX_CANDIDATES])

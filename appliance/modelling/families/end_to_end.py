@@ -106,17 +106,22 @@ def _recognise(facts: GraphFacts) -> Claim | None:
     for output, array in zip(facts.outputs, facts.trial, strict=True):
         if array.ndim == 3 and array.shape[1] <= _MOST_ROWS and array.shape[2] >= _COLUMNS:
             rows = np.asarray(array[0], np.float32)
-            if _is_detections(rows):
+            if _is_detections(rows, facts):
                 return _claim(output.name, rows, facts)
     return None
 
 
-def _is_detections(rows: NDArray[np.float32]) -> bool:
-    known = rows[rows[:, 4] > 0]
-    if not is_probability(rows[:, 4]) or not is_whole(rows[:, 5]):
+def _is_detections(rows: NDArray[np.float32], facts: GraphFacts) -> bool:
+    """Scores best first, whole class numbers, corners in px; networks that learnt little may turn a few boxes round."""
+    scores, known = rows[:, 4], rows[rows[:, 4] > 0]
+    if not is_probability(scores) or not is_whole(rows[:, 5]):
         return False
-    in_px = not len(known) or float(np.abs(known[:, :4]).max()) > 2.0
-    return in_px and bool((known[:, 2:4] >= known[:, :2]).all())
+    if facts.metadata.get("end2end") == "True" or not len(known):
+        return True
+    is_ranked = bool((np.diff(scores) <= 0).all())
+    in_px = float(np.abs(known[:, :4]).max()) > 2.0
+    upright = (known[:, 2:4] >= known[:, :2]).all(axis=1)
+    return is_ranked and in_px and float(upright.mean()) > 0.8
 
 
 def _claim(name: str, rows: NDArray[np.float32], facts: GraphFacts) -> Claim:
