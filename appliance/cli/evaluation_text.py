@@ -41,7 +41,7 @@ def per_class_table(per_class: dict[str, Any]) -> Table:
             _number(one["ap50_95"]),
             f"{one['missed_defects']} of {one['defects']}",
             f"{one['escapes']} of {one['ng_parts']}",
-            f"{one['false_rejects']} of {one['ok_parts']}",
+            f"{one['false_rejects']} of {one['ok_parts']}" if one["ok_parts"] else "",
         )
     return table
 

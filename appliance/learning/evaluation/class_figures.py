@@ -60,6 +60,7 @@ def per_class(
     """
     called_ng = parts.any(np.array([one.is_ng for one in judged], np.bool_))
     are_missed = missed(images, judged, "detect" if precision else "anomaly")
+    is_clean = parts.is_ok & (precision is not None)
     result = {}
     for class_id, name in enumerate(kinds):
         of_class = [(image.class_ids == class_id)[~image.is_ignored] for image in images]
@@ -71,9 +72,7 @@ def per_class(
             ap50=precision.ap50(class_id) if precision else None,
             ap50_95=precision.ap50_95(class_id) if precision else None,
             escapes=Rate(int((has_it & ~called_ng).sum()), int(has_it.sum())),
-            false_rejects=Rate(int((parts.is_ok & called_it).sum()), int(parts.is_ok.sum()))
-            if precision
-            else Rate(0, 0),
+            false_rejects=Rate(int((is_clean & called_it).sum()), int(is_clean.sum())),
             missed_defects=missed_rate([each[mask] for each, mask in zip(are_missed, of_class, strict=True)]),
         )
     return result

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOUND_IOU = {"detect": 0.3, "anomaly": 1e-6}
-"""A defect counts as found when a detection of any class overlaps it this much; a region of a map need only touch it."""
+"""A defect is found when a detection of any class overlaps it this much; a region of a map need only touch it."""
 
 
 def pairwise_iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:

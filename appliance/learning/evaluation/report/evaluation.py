@@ -90,7 +90,7 @@ def _class_table(per_class: dict[str, Any]) -> str:
             f"{one['missed_defects']} of {one['defects']}",
             interval(one["missed_defect_rate_ci95"], is_rate=True),
             f"{one['escapes']} of {one['ng_parts']}",
-            f"{one['false_rejects']} of {one['ok_parts']}",
+            f"{one['false_rejects']} of {one['ok_parts']}" if one["ok_parts"] else "",
         ]
         for name, one in per_class.items()
     ]
