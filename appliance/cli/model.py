@@ -7,6 +7,7 @@ from appliance.cli import (
     model_evaluate,
     model_fit,
     model_import,
+    model_life,
     model_quantise,
     model_run,
     model_show,
@@ -23,3 +24,4 @@ model_evaluate.add(app)
 model_quantise.add(app)
 model_fit.add(app)
 model_bench.add(app)
+model_life.add(app)

@@ -7,8 +7,8 @@ from typing import Any
 COLUMNS = ("seq", "time", "verdict", "why", "part", "camera/trigger")
 _SIMPLE = (
     "kind", "verdict", "reason", "sent_verdict", "part_id", "lot", "job_id", "lane", "inspection_id", "verdict_seq",
-    "ledger_epoch", "captured_at", "published_at", "deadline_at", "recorded_at", "detail", "is_simulated",
-    "is_partial", "is_recovered",
+    "ledger_epoch", "captured_at", "published_at", "deadline_at", "recorded_at", "event", "by", "effective_at",
+    "detail", "is_simulated", "is_partial", "is_recovered",
 )  # fmt: skip
 _MOST_VIEWS = 3
 
@@ -18,7 +18,7 @@ def result_row(record: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(record["seq"]),
         _local(record.get("captured_at") or record.get("recorded_at")),
-        record["verdict"],
+        record.get("verdict") or "",
         _why(record),
         record.get("part_id") or "",
         _triggers(record),
@@ -40,7 +40,7 @@ def result_lines(record: Mapping[str, Any]) -> list[str]:
     for defect in record.get("defects", ()):
         place = f"{defect.get('camera')}/{defect.get('view')}"
         lines.append(f"defect {place}: {defect['class_name']} {defect['score']:.2f} at {defect.get('box_px')} px")
-    for key in ("model", "recipe", "stage_ms"):
+    for key in ("old_model", "model", "recipe", "stage_ms"):
         if record.get(key):
             lines.append(
                 f"{key.replace('_', ' ')}: {', '.join(f'{name} {value}' for name, value in record[key].items())}"
@@ -51,8 +51,11 @@ def result_lines(record: Mapping[str, Any]) -> list[str]:
 def _why(record: Mapping[str, Any]) -> str:
     if record["kind"] in ("unrecorded", "lost_range"):
         return str(record["kind"])
-    late = "late finding: " if record["kind"] == "late_finding" else ""
-    return late + (record.get("reason") or _defects(record))
+    if record["kind"] == "model_event":
+        old, new = ((record[key] or {}).get("name", "-") for key in ("old_model", "model"))
+        return f"model {record['event'].replace('_', ' ')}: {old} to {new}, by {record['by']}"
+    aside = {"late_finding": "late finding: ", "shadow_finding": "shadow: "}.get(record["kind"], "")
+    return aside + (record.get("reason") or _defects(record))
 
 
 def _defects(record: Mapping[str, Any]) -> str:
@@ -69,6 +72,8 @@ def _defects(record: Mapping[str, Any]) -> str:
 def _triggers(record: Mapping[str, Any]) -> str:
     if record.get("first_trigger_id") is not None:
         return f"{record['camera']}/{record['first_trigger_id']}-{record['last_trigger_id']}"
+    if record["kind"] == "model_event":
+        return ""
     views = list(dict.fromkeys((view["camera"], view["trigger_id"]) for view in record.get("views") or [record]))
     named = [f"{camera}/{trigger_id}" for camera, trigger_id in views[:_MOST_VIEWS]]
     return " ".join(named) + (f" +{len(views) - _MOST_VIEWS}" if len(views) > _MOST_VIEWS else "")

@@ -61,6 +61,12 @@ class Recipe(ConfinedModel):
     stop_after_rejects: int = Field(
         default=0, ge=0, le=10_000, description="NG or UNKNOWN verdicts in a row that ask the line to stop; 0: never"
     )
+    model_errors_to_fail: int = Field(
+        default=3, ge=1, le=1000, description="model errors in a row by which a model counts as failed"
+    )
+    fall_back_to_previous_model: bool = Field(
+        default=False, description="a failed model gives way to the one before it, by itself; else the line isn't ready"
+    )
     views: tuple[ViewRule, ...] = Field(
         default=(), max_length=32, description="a part's views; default: each trigger is a part of its own"
     )

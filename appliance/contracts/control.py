@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
-from appliance.contracts.document import Count, Document
+from appliance.contracts.document import Count, Document, Timestamp
 from appliance.contracts.line_state import LineStateMessage
 from appliance.messages import control
 
@@ -32,3 +32,5 @@ class ControlReply(Document):
     """Only to line.count and line.resync: triggers as the appliance counts them."""
     state: LineStateMessage | None = None
     """Only to line.state."""
+    effective_at: Timestamp | None = None
+    """Only to model.activate: parts whose first trigger is exposed from then on are judged with the new model."""

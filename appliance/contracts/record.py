@@ -1,4 +1,4 @@
-"""Records: what the journal keeps, the result lane sends and replay gives. Four kinds."""
+"""Records: what the journal keeps, the result lane sends and replay gives. Six kinds."""
 
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from appliance.contracts.document import (
     Timestamp,
     Verdict,
 )
-from appliance.contracts.verdict import VerdictMessage
+from appliance.contracts.verdict import ModelReference, RecipeReference, VerdictMessage
 
 
 class Measurement(Document):
@@ -189,6 +189,87 @@ class LateFindingRecord(Journalled):
     """From a simulated camera or replayed files."""
 
 
+class ShadowFindingRecord(Journalled):
+    """What a model that only watches said of a part: never sent as a verdict, never part of one."""
+
+    schema_version: SchemaVersion
+    """As in `inspection`."""
+    kind: Literal["shadow_finding"]
+    """What the record stands for."""
+    line: Name
+    """Line name from the configuration."""
+    station: Name
+    """Station name from the configuration."""
+    ledger_epoch: str
+    """Ids below are unique within it."""
+    camera: Name
+    """Camera of the trigger."""
+    view: Name
+    """View that was judged."""
+    trigger_id: Count
+    """Find the inspection by it, in `views`."""
+    model: ModelReference
+    """The model that watches."""
+    recipe: RecipeReference
+    """The rules it was judged by: those in use at that time."""
+    verdict: Verdict
+    """What the verdict would be by this model."""
+    reason: ReasonWord | None
+    """Set when `verdict` is UNKNOWN."""
+    detail: str | None
+    """Which check failed and by how much, for people."""
+    defects: list[RecordDefect]
+    """Detections inside the recipe's rules."""
+    near_misses: list[RecordDefect]
+    """Detections that no rule counts."""
+    stage_ms: dict[str, float]
+    """Milliseconds per stage, in order of time."""
+    sent_verdict: None
+    """Never sent."""
+    recorded_at: Timestamp
+    """RFC 3339 UTC with microseconds."""
+    is_simulated: bool
+    """From a simulated camera or replayed files."""
+
+
+class ModelEventRecord(Journalled):
+    """Another model judges a recipe's parts from a moment on, or the one in use has failed."""
+
+    schema_version: SchemaVersion
+    """As in `inspection`."""
+    kind: Literal["model_event"]
+    """What the record stands for."""
+    line: Name
+    """Line name from the configuration."""
+    station: Name
+    """Station name from the configuration."""
+    ledger_epoch: str
+    """`event_id` is unique within it, for one recipe and event."""
+    event: Literal["activated", "rolled_back", "fell_back", "failed"]
+    """`fell_back`: the appliance went back by itself, because the model failed and the recipe allows it. `failed`: so
+    many model errors in a row; without a fallback every part is UNKNOWN until somebody acts."""
+    event_id: Count
+    """Identity of the event."""
+    recipe: RecipeReference
+    """Whose parts it concerns."""
+    old_model: ModelReference | None
+    """The model before; null where it was never loaded."""
+    model: ModelReference | None
+    """The model from then on; null when one has failed and none follows."""
+    by: str
+    """Who did it; `appliance` for what it does by itself."""
+    detail: str
+    """For people; may be empty."""
+    effective_at: Timestamp
+    """Parts whose first trigger was exposed from then on are concerned."""
+    sent_verdict: None
+    """No verdict."""
+    recorded_at: Timestamp
+    """RFC 3339 UTC with microseconds."""
+    is_simulated: bool
+    """All cameras are simulated, or replay files."""
+
+
 class RangeRecord(Journalled):
     """A range of one camera's trigger ids without records of their own; not every id of it needs to have been used."""
 
@@ -224,5 +305,8 @@ class RangeRecord(Journalled):
     """From a simulated camera or replayed files."""
 
 
-Record = Annotated[InspectionRecord | LateFindingRecord | RangeRecord, Field(discriminator="kind")]
+Record = Annotated[
+    InspectionRecord | LateFindingRecord | ShadowFindingRecord | ModelEventRecord | RangeRecord,
+    Field(discriminator="kind"),
+]
 """Any record; `kind` tells which."""

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from appliance.clock import NS_PER_MS, NS_PER_S
 from appliance.config import Recipe
 from appliance.errors import ConfigError
-from appliance.messages import DEFAULT_VIEW
+from appliance.messages import DEFAULT_VIEW, ModelRef
 
 REMEMBER_NS = 10 * NS_PER_S
 """How long a decided part is known: a view that comes within it joins it, a later one is a part of its own."""
@@ -39,6 +39,9 @@ class PartPlan:
         speak_before_ns: A verdict is given so long before its deadline at the latest.
         exposures: Empty: each trigger is a part of its own, and its frame is one view.
         complete_ns: A view that is missing so long after the part's time is missing for good.
+        model: Whose findings answer; None: anybody's.
+        model_errors_to_fail: So many model errors in a row mean that the model has failed.
+        falls_back: Whether the model before takes over from one that has failed.
     """
 
     reference: dict[str, Any]
@@ -48,6 +51,9 @@ class PartPlan:
     exposures: tuple[Exposure, ...] = ()
     window_ns: int = 0
     complete_ns: int = 0
+    model: ModelRef | None = None
+    model_errors_to_fail: int = 3
+    falls_back: bool = False
 
     @property
     def name(self) -> str:
@@ -60,6 +66,16 @@ class PartPlan:
         """The recipe's identity."""
         sha256: str = self.reference["sha256"]
         return sha256
+
+    @property
+    def earliest_view_ns(self) -> int:
+        """So long before a part's first trigger, as we read it, one of its views may have been exposed."""
+        return 2 * self.window_ns if self.exposures else 0
+
+    @property
+    def latest_view_ns(self) -> int:
+        """So long after it."""
+        return max((one.offset_ns + 2 * self.window_ns for one in self.exposures), default=0)
 
     def views_of(self, exposure: int | None) -> tuple[str, ...]:
         """Names of the views that an exposure shows."""
@@ -103,6 +119,8 @@ def part_plan(recipe: Recipe, reference: dict[str, Any], cameras: Sequence[str],
         exposures=exposures,
         window_ns=window_ns,
         complete_ns=int(complete_ms * NS_PER_MS),
+        model_errors_to_fail=recipe.model_errors_to_fail,
+        falls_back=recipe.fall_back_to_previous_model,
     )
 
 

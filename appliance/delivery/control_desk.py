@@ -1,10 +1,11 @@
 """Answers what the line controller, the MES and the operator ask. One rule: what is answered "ok" survives kill -9.
 
-A recipe switch is answered when the inspector has said that it judges by that recipe too; everything else at once.
+A recipe switch is answered when the inspector has said that it can judge by that recipe, a change of a model when its
+moment is fixed; everything else at once.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from appliance.delivery.ledger import Ledger
 from appliance.delivery.line_count import Agreement
 from appliance.delivery.line_rules import LineRules, part_note, switch_note
 from appliance.delivery.line_state import LineState
+from appliance.delivery.model_desk import LOAD_WITHIN_NS, ModelDesk
 from appliance.delivery.parts import Announcement, Claimed
 from appliance.delivery.recipes import MAX_PENDING, Switch
 from appliance.messages import Part
@@ -24,17 +26,22 @@ from appliance.messages.control import (
     LineRelease,
     LineResync,
     LineStateQuery,
+    ModelActivate,
     PartSet,
     RecipeSelect,
     ResultAck,
     control_reply,
     parse_request,
 )
+from appliance.messages.plan import PlanReport, PlanState
+from appliance.wire.keys import BOX_CLIENT
 
 log = logging.getLogger(__name__)
 
 ACKNOWLEDGE_WITHIN_NS = 2 * NS_PER_S
-"""So long the inspector may take to load a recipe that was selected."""
+"""So long the inspector may take to take notice of a recipe that was selected; loading its model may take longer."""
+LOCAL_CLIENTS = frozenset({"", BOX_CLIENT})
+"""Who may change models: programs on the box itself, which put a bundle to the test before they ask."""
 
 Reply = dict[str, Any]
 Answer = tuple[ControlStatus, str, dict[str, Any]]
@@ -71,21 +78,25 @@ class ControlDesk:
     """Requests in, answers out. Single-threaded, in the publisher's loop.
 
     Args:
+        models: Changes the model in use.
         status: Gives the line's state message.
     Attributes:
         answered: Answers given, by request and status.
     """
 
-    def __init__(self, ledger: Ledger, rules: LineRules, line: LineState, status: Callable[[], Reply]) -> None:
+    def __init__(
+        self, ledger: Ledger, rules: LineRules, line: LineState, models: ModelDesk, status: Callable[[], Reply]
+    ) -> None:
         self._ledger = ledger
         self._rules = rules
         self._line = line
+        self._models = models
         self._status = status
         self._selecting: list[_Selecting] = []
         self.answered: dict[str, int] = {}
 
-    def handle(self, body: dict[str, Any], now_ns: int, reply: Callable[[Reply], object]) -> None:
-        """Answer one request, now or when the inspector has."""
+    def handle(self, body: dict[str, Any], now_ns: int, reply: Callable[[Reply], object], client: str = "") -> None:
+        """Answer one request, now or when the inspector has; `client` names the asking key."""
         request_id = body.get("id")
         try:
             request = parse_request(body)
@@ -95,6 +106,8 @@ class ControlDesk:
             return
         if isinstance(request, RecipeSelect):
             answer = self._select_recipe(request, now_ns, reply)
+        elif isinstance(request, ModelActivate):
+            answer = self._activate_model(request, client, now_ns, reply)
         else:
             answer = self._decide(request, now_ns)
         if answer is not None:
@@ -236,8 +249,6 @@ class ControlDesk:
         switch, recipes = Switch(request.recipe, request.from_), self._rules.recipes
         if request.recipe not in recipes.shelf.plans:
             return ControlStatus.UNKNOWN, self._unknown_recipe(request.recipe), {}
-        if request.recipe in recipes.shelf.refusals:
-            return ControlStatus.REFUSED, f"recipe {switch.recipe}: {recipes.shelf.refusals[switch.recipe]}", {}
         coming = [*recipes.pending, *(one.switch for one in self._selecting)]
         for other in coming:
             if other.bind.key == switch.bind.key:
@@ -272,21 +283,24 @@ class ControlDesk:
         """Names of recipes that switches wait for the inspector to load."""
         return [one.switch.recipe for one in self._selecting]
 
-    def loaded(self, recipes: set[str], now_ns: int) -> None:
-        """The inspector judges by these recipes (names) from now on; answers who waited for it, or waited too long."""
+    def loaded(self, reports: Mapping[str, PlanReport], now_ns: int) -> None:
+        """What the inspector says of recipes, by name; answers who waited for it, or waited too long."""
         still = []
         for selecting in self._selecting:
-            answer = self._settle(selecting, recipes, now_ns)
+            answer = self._settle(selecting, reports.get(selecting.switch.recipe), now_ns)
             if answer is None:
                 still.append(selecting)
             else:
                 selecting.reply(self._answer("recipe.select", selecting.request_id, answer))
         self._selecting = still
 
-    def _settle(self, selecting: _Selecting, recipes: set[str], now_ns: int) -> Answer | None:
+    def _settle(self, selecting: _Selecting, report: PlanReport | None, now_ns: int) -> Answer | None:
         switch = selecting.switch
-        if switch.recipe not in recipes:
-            if now_ns < selecting.until_ns:
+        if report is not None and report.state is PlanState.FAILED:
+            return ControlStatus.REFUSED, f"recipe {switch.recipe}: {report.detail}; nothing was changed", {}
+        if report is None or report.state is PlanState.LOADING:
+            until_ns = selecting.until_ns + (LOAD_WITHIN_NS if report is not None else 0)
+            if now_ns < until_ns:
                 return None
             told = f"the inspector has not loaded recipe {switch.recipe} in time; nothing was changed"
             return ControlStatus.REFUSED, told, {}
@@ -297,6 +311,20 @@ class ControlDesk:
             return ControlStatus.REFUSED, "the runtime directory is full; free space there, then try again", {}
         self._rules.recipes.select(switch)
         return ControlStatus.OK, "", {}
+
+    # -- models
+
+    def _activate_model(
+        self, request: ModelActivate, client: str, now_ns: int, reply: Callable[[Reply], object]
+    ) -> Answer | None:
+        if client not in LOCAL_CLIENTS:
+            return ControlStatus.REFUSED, "models are activated on the box itself: appliance model activate", {}
+
+        def answer(given: Answer) -> None:
+            reply(self._answer(request.request, request.id, given))
+
+        self._models.activate(request, request.by or client or "control lane", now_ns, answer)
+        return None
 
     # -- counts and handshake
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from appliance.delivery.assembly import PartPlan
 from appliance.delivery.parts import Announcement
-from appliance.messages import Finding, Part, Reason, Trigger, VerdictWord, View
+from appliance.messages import Finding, ModelIdentity, Part, Reason, Trigger, VerdictWord, View
 
 Answer = tuple[VerdictWord, Reason]
 NOBODY = Part()
@@ -27,7 +27,7 @@ class Inspection:
 
     Attributes:
         inspection_id: Monotone within a ledger epoch.
-        plan: Of the recipe that was in use at the part's first trigger.
+        plan: Of the recipe and the model that were in use at the part's first trigger.
         part_ns: The part's time: an exposure less its offset.
         views: In order of the recipe; the default recipe has one. Missing ones aren't in it.
         taken: Exposures of the plan that have a trigger.
@@ -108,8 +108,8 @@ class Inspection:
         )
 
     def answer(self, finding: Finding) -> None:
-        """Take a finding for one view; one that was made by another recipe is no answer."""
-        if finding.recipe_sha256 != self.plan.sha256:
+        """Take a finding for one view; one that was made by another recipe or model is no answer."""
+        if finding.recipe_sha256 != self.plan.sha256 or not self._asks(finding.model):
             self._judged_otherwise.add((finding.camera, finding.trigger_id))
             return
         self._replace(
@@ -118,6 +118,15 @@ class Inspection:
             ),
             lambda view: replace(view, finding=finding),
         )
+
+    def _asks(self, model: ModelIdentity | None) -> bool:
+        wanted = self.plan.model
+        return model is None or wanted is None or model.is_asked_by(wanted)
+
+    @property
+    def model(self) -> ModelIdentity | None:
+        """Whose findings these are; None where nothing was found."""
+        return next((view.finding.model for view in self.views if view.finding is not None), None)
 
     def _replace(self, concerns: Callable[[View], bool], change: Callable[[View], View]) -> None:
         self.views = [change(view) if concerns(view) else view for view in self.views]

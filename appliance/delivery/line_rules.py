@@ -11,12 +11,14 @@ from collections.abc import Iterator
 
 from appliance.delivery.assembly import PartPlan
 from appliance.delivery.line_count import LineCount
+from appliance.delivery.models import ModelChange
 from appliance.delivery.notes import Note, NoteFile
 from appliance.delivery.parts import Announcement, PartBook
 from appliance.delivery.recipes import RecipeBook, Switch, Switched
 from appliance.errors import TallyError
-from appliance.messages import Part, Trigger, TriggerFlag
+from appliance.messages import ModelRef, Part, Trigger, TriggerFlag
 from appliance.messages.binding import Binding
+from appliance.messages.plan import JudgingPlan
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +59,18 @@ class LineRules:
             self.count.see(trigger.trigger_id, trigger.exposed_ns)
         if TriggerFlag.COUNTED in trigger.flags:
             self._recent.setdefault(camera, deque(maxlen=_RECENT)).append((trigger.encoder_count, trigger.trigger_id))
-        if self.recipes.pending:
-            for switched in self.recipes.see(camera, trigger, self._counted_switches(camera)):
-                self.notes.append(_switched_note(switched))
-                log.warning("recipe %s from trigger %d of %s on", switched.recipe, trigger.trigger_id, camera)
+        for switched in self.recipes.see(camera, trigger, self._counted_switches(camera)):
+            self.notes.append(_switched_note(switched))
+            log.warning("recipe %s from trigger %d of %s on", switched.recipe, trigger.trigger_id, camera)
 
     def plan(self, camera: str, trigger: Trigger) -> PartPlan:
         """Give the plan of the recipe in use at a trigger."""
         return self.recipes.plan(camera, trigger)
+
+    def judging(self, now_ns: int) -> list[JudgingPlan]:
+        """Which frames the inspector must judge by which recipe and model."""
+        ids = {switch: (self.count_camera, number) for switch, number in self._counted_ids().items() if number}
+        return self.recipes.judging(now_ns, ids)
 
     def claim(self, camera: str, trigger: Trigger, inspection_id: int) -> Announcement | None:
         """Take the part announced for a trigger."""
@@ -114,6 +120,7 @@ class LineRules:
             yield {"note": "mismatch", "text": self.count.mismatch}
         if self.stop_requested:
             yield {"note": "stop"}
+        yield from map(model_note, self.recipes.models.changes())
         yield from map(_switched_note, self.recipes.switched)
         yield from map(switch_note, self.recipes.pending)
         yield from map(part_note, self.parts.unsettled())
@@ -129,7 +136,9 @@ class LineRules:
         elif kind == "part":
             self.parts.add(_announcement(note))
         elif note["recipe"] not in self.recipes.shelf.plans:
-            log.warning("recipe %s was selected, but the configuration no longer names it", note["recipe"])
+            log.warning("recipe %s was in use, but the configuration no longer names it", note["recipe"])
+        elif kind == "model":
+            self.recipes.models.restore(_model_change(note))
         elif kind == "switch":
             self.recipes.select(Switch(note["recipe"], Binding.model_validate(note["from"])))
         else:
@@ -138,8 +147,10 @@ class LineRules:
             )
 
     def _counted_switches(self, camera: str) -> dict[Switch, int | None]:
-        if camera != self.count_camera:
-            return {}
+        return self._counted_ids() if camera == self.count_camera else {}
+
+    def _counted_ids(self) -> dict[Switch, int | None]:
+        """For switches bound to the controller's count, the count camera's trigger; None while it means nothing."""
         counts = {switch: switch.bind.controller_count for switch in self.recipes.pending}
         return {switch: self.count.trigger_id_of(number) for switch, number in counts.items() if number is not None}
 
@@ -159,6 +170,16 @@ def part_note(announcement: Announcement) -> Note:
 def switch_note(switch: Switch) -> Note:
     """Write down a selected recipe."""
     return {"note": "switch", "recipe": switch.recipe, "from": switch.bind.model_dump(exclude_none=True)}
+
+
+def model_note(change: ModelChange) -> Note:
+    """Write down from when on a recipe's parts are judged with a model."""
+    return {"note": "model", **vars(change), "model": vars(change.model)}
+
+
+def _model_change(note: Note) -> ModelChange:
+    fields = {name: note[name] for name in ("recipe", "from_ns", "revision", "is_told")}
+    return ModelChange(model=ModelRef(**note["model"]), **fields)
 
 
 def _switched_note(switched: Switched) -> Note:

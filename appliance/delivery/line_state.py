@@ -23,12 +23,14 @@ class Hindrances:
         count_mismatch: What differs; None while counts agree.
         missing_cameras: Cameras whose grabber isn't connected.
         unloaded_recipe: Recipe in use that the inspector hasn't acknowledged.
+        failed_model: What is wrong with the model in use; None while nothing is.
     """
 
     count_mismatch: str | None = None
     is_inspector_missing: bool = True
     missing_cameras: Sequence[str] = ()
     unloaded_recipe: str | None = None
+    failed_model: str | None = None
     is_stopping: bool = False
 
 
@@ -133,4 +135,6 @@ class LineState:
             )
         if hindrances.is_stopping:
             found.append((LineError.STOPPING, "the appliance is being stopped"))
+        if hindrances.failed_model is not None:
+            found.append((LineError.MODEL_FAILED, hindrances.failed_model))
         return found

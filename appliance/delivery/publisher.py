@@ -10,10 +10,9 @@ import gc
 import json
 import logging
 import selectors
-import socket
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from appliance import seqpacket
@@ -25,15 +24,19 @@ from appliance.delivery.ledger import Ledger, Verdict
 from appliance.delivery.line_report import LineReport
 from appliance.delivery.line_rules import LineRules
 from appliance.delivery.line_state import LineState
+from appliance.delivery.model_desk import ModelDesk, ModelEvent
 from appliance.delivery.notes import NoteFile
+from appliance.delivery.peer import Peer
+from appliance.delivery.plan_talk import PlanTalk
 from appliance.delivery.recipes import RecipeBook, load_recipes
 from appliance.delivery.speaker import Speaker
-from appliance.messages import Finding, Reason, TriggerFlag
+from appliance.messages import Finding, ModelRef, Reason, TriggerFlag
+from appliance.messages.plan import decode_report, is_report
 from appliance.stage import Stage
 from appliance.tally import SpoolWriter, ledger_epoch
 from appliance.wire.control_lane import ControlServer
 from appliance.wire.keys import KeyStore
-from appliance.wire.publisher_link import decode_recipes, encode_recipes, is_recipes, publisher_socket
+from appliance.wire.publisher_link import publisher_socket
 from appliance.wire.verdict_lane import VerdictPublisher
 
 log = logging.getLogger(__name__)
@@ -67,28 +70,13 @@ def run_publisher(config: ApplianceConfig, stage: Stage) -> None:
         stage.stopped()
 
 
-@dataclass
-class _Peer:
-    """A process on the other end of our socket.
-
-    Attributes:
-        told, loaded: Of an inspector, by sha256: recipes it was asked to judge by, and those it says it does.
-    """
-
-    socket: socket.socket
-    role: str | None = None
-    camera: str = ""
-    recipe_sha256: str = ""
-    told: tuple[str, ...] = ()
-    loaded: frozenset[str] = field(default_factory=frozenset)
-
-
 class Publisher:
     """Ledger, sockets and clock in one loop; `step` is one iteration."""
 
     def __init__(self, config: ApplianceConfig) -> None:
         shelf = load_recipes(config)
         self._cameras = [camera.name for camera in config.cameras]
+        self._is_simulated = all(camera.replayed_folder is not None for camera in config.cameras)
         keys = KeyStore(config.effective_keys_dir)
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
@@ -108,26 +96,29 @@ class Publisher:
             opened.callback(self._ledger.close)
             self._spool = SpoolWriter(config.runtime_dir, config.delivery.spool_max_mb << 20)
             opened.callback(self._spool.close)
+            self._speaker = Speaker(config, self._ledger.epoch, self._lane, self._spool)
+            self._models = ModelDesk(config.state_dir, self._rules, self._keep_event)
+            opened.callback(self._models.close)
             self._socket_path = publisher_socket(config.runtime_dir)
             self._server = seqpacket.listen(self._socket_path)
             opened.callback(self._leave_socket)
             self._open = opened.pop_all()
-        self._speaker = Speaker(config, self._ledger.epoch, self._lane, self._spool)
         self._line = LineState()
         self._report = LineReport(
             config, self._lane, ledger=self._ledger, rules=self._rules, line=self._line, speaker=self._speaker
         )
-        self._desk = ControlDesk(self._ledger, self._rules, self._line, self._report.message)
+        self._desk = ControlDesk(self._ledger, self._rules, self._line, self._models, self._report.message)
+        self._talk = PlanTalk(self._rules, self._desk, self._models)
         self._selector = selectors.DefaultSelector()
         for each in (self._server, self._control, self._lane):
             self._selector.register(each, selectors.EVENT_READ)
-        self._peers: dict[int, _Peer] = {}
-        self._model: dict[str, str] | None = None
+        self._peers: dict[int, Peer] = {}
         self._take_over()
 
     def _take_over(self) -> None:
         """Go on where a predecessor stopped; the tally files are ours now, so the notes are too."""
         self._rules.compact()
+        self._models.take_over(time.monotonic_ns())
         last = self._ledger.last_trigger(self._rules.count_camera)
         if last is not None:
             self._rules.count.see(last.trigger_id, last.exposed_ns)
@@ -140,7 +131,7 @@ class Publisher:
     def step(self, timeout_s: float) -> None:
         """Wait for a message or the next deadline, take everything in, decide and send what is due."""
         findings: list[Finding] = []
-        gone: list[_Peer] = []
+        gone: list[Peer] = []
         has_requests, has_subscriptions = self._control.is_waiting, self._lane.is_waiting
         sleep_s = 0.0 if has_requests or has_subscriptions else self._sleep_s(timeout_s)
         for key, _ in self._selector.select(sleep_s):
@@ -190,14 +181,15 @@ class Publisher:
     def status(self) -> dict[str, Any]:
         """Describe the publisher for the status file."""
         now_ns = time.monotonic_ns()
-        line = self._line.status()
+        line, current = self._line.status(), self._rules.recipes.current
         return {
             "epoch": self._ledger.epoch,
             "verdict_seq": self._ledger.verdict_seq,
             "endpoint": self._lane.bound_endpoint,
             "subscriptions": self._lane.subscriptions,
-            "recipe": self._rules.recipes.current.reference,
-            "model": self._model,
+            "recipe": current.reference,
+            "model": self._model_of(current.model),
+            "models": self._models.status(),
             "late_findings": self._ledger.late_findings,
             "spool_refused": self._spool.refused,
             "line": {"ready": line.ready, "not_ready_because": line.not_ready_because, "error_id": line.error_id},
@@ -230,10 +222,10 @@ class Publisher:
     def _accept(self) -> None:
         peer = seqpacket.accept(self._server)
         if peer is not None:
-            self._peers[peer.fileno()] = _Peer(peer)
+            self._peers[peer.fileno()] = Peer(peer)
             self._selector.register(peer, selectors.EVENT_READ)
 
-    def _listen_to(self, peer: _Peer, findings: list[Finding], gone: list[_Peer]) -> None:
+    def _listen_to(self, peer: Peer, findings: list[Finding], gone: list[Peer]) -> None:
         try:
             for message in seqpacket.drain_messages(peer.socket):
                 if peer.role is None:
@@ -249,39 +241,32 @@ class Publisher:
             log.warning("%s %s hung up on: %s", peer.role or "peer", peer.camera, error)
             gone.append(peer)
 
-    def _hear_inspector(self, peer: _Peer, message: bytes, findings: list[Finding]) -> None:
-        if is_recipes(message):
-            peer.loaded = frozenset(decode_recipes(message))
+    def _hear_inspector(self, peer: Peer, message: bytes, findings: list[Finding]) -> None:
+        if is_report(message):
+            peer.reports = decode_report(message)
+            self._models.learn(peer.reports)
             self._look_around()
             return
         finding = Finding.decode(message)
         if finding.recipe_sha256 is None:  # it says nothing else than at its introduction
             finding = replace(finding, recipe_sha256=peer.recipe_sha256)
         findings.append(finding)
+        self._models.heard(finding)
 
-    def _introduce(self, peer: _Peer, hello: dict[str, Any]) -> None:
+    def _introduce(self, peer: Peer, hello: dict[str, Any]) -> None:
         role = hello["role"]
         if role == "grabber":
             peer.camera = hello["camera"]
             self._ledger.reopen(peer.camera)
         elif role == "inspector":
-            shelf = self._rules.recipes.shelf
-            for recipe in (hello["recipe"], *hello.get("recipes", ())):
-                ours = shelf.plans.get(recipe.get("name", shelf.main))
-                if ours is None or ours.sha256 != recipe["sha256"]:
-                    raise ValueError("the inspector's recipe differs from ours: the file was changed; restart both")
-                if recipe.get("refusal"):
-                    shelf.refusals[ours.name] = recipe["refusal"]
-            self._model = hello["model"]
-            peer.recipe_sha256 = hello["recipe"]["sha256"]
-            peer.told = tuple(hello.get("in_use", (peer.recipe_sha256,)))
-            peer.loaded = frozenset(peer.told)
+            peer.introduce_inspector(hello, self._rules.recipes.shelf)
+            self._models.learn(peer.reports)
         elif role != "recorder":
             raise ValueError(f"unknown role {role!r}")
         peer.role = role
         self._look_around()
 
-    def _hang_up(self, peer: _Peer) -> None:
+    def _hang_up(self, peer: Peer) -> None:
         del self._peers[peer.socket.fileno()]
         self._selector.unregister(peer.socket)
         peer.socket.close()
@@ -292,7 +277,7 @@ class Publisher:
         self._look_around()
 
     @property
-    def _inspector(self) -> _Peer | None:
+    def _inspector(self) -> Peer | None:
         """The inspector that came last."""
         return next((peer for peer in reversed(self._peers.values()) if peer.role == "inspector"), None)
 
@@ -311,7 +296,7 @@ class Publisher:
         for inspection in inspections:
             overruled_by = Reason.NOT_READY if self._rules.count.mismatch is not None else None
             verdict = self._ledger.decide(inspection, silent_because, time.monotonic_ns(), overruled_by=overruled_by)
-            was_sent = self._speaker.say(verdict, self._model)
+            was_sent = self._speaker.say(verdict, self._model_behind(inspection))
             self._after(verdict, was_sent=was_sent)
 
     def _after(self, verdict: Verdict, *, was_sent: bool) -> None:
@@ -336,46 +321,47 @@ class Publisher:
     def _attend_to_the_line(self, now_ns: int, *, has_requests: bool) -> None:
         """Answer requests, compare counts, tell recipes and state: all that no verdict waits for."""
         for request in self._control.requests(_REQUESTS_A_STEP) if has_requests else ():
-            self._desk.handle(request.body, now_ns, functools.partial(self._control.reply, request.peer))
+            reply = functools.partial(self._control.reply, request.peer)
+            self._desk.handle(request.body, now_ns, reply, request.client)
         if self._rules.count.overdue(now_ns) is not None:
             self._desk.mismatch_found()
-        self._tell_recipes(now_ns)
+        self._talk.step(self._inspector, now_ns)
+        self._look_around()
         if not self._ledger.has_open:
             self._line.nothing_open()
         self._line.hindrances.count_mismatch = self._rules.count.mismatch
         self._report.tell_when_due(now_ns)
 
-    def _tell_recipes(self, now_ns: int) -> None:
-        """Let the inspector judge by all recipes that may matter, and let those know who wait for it."""
-        recipes, desk, inspector = self._rules.recipes, self._desk, self._inspector
-        is_as_ever = inspector is None or inspector.told == (inspector.recipe_sha256,)
-        if is_as_ever and not recipes.was_changed and not desk.wanted_recipes:
-            return
-        if inspector is not None:
-            names = [*(plan.name for plan in recipes.wanted(now_ns)), *desk.wanted_recipes]
-            wanted = tuple(recipes.shelf.plans[name].sha256 for name in dict.fromkeys(names))
-            if wanted != inspector.told:
-                with contextlib.suppress(ConnectionError):  # its end is read in the next step
-                    inspector.told = wanted if seqpacket.send(inspector.socket, encode_recipes(wanted)) else ()
-        loaded = inspector.loaded if inspector is not None else frozenset()
-        desk.loaded({plan.name for plan in recipes.shelf.plans.values() if plan.sha256 in loaded}, now_ns)
-        self._look_around()
-
     def _look_around(self) -> None:
-        """See who is there, after somebody came, went or spoke of recipes."""
+        """See who is there, after somebody came, went or spoke of plans."""
         present = {peer.camera for peer in self._peers.values() if peer.role == "grabber"}
         inspector, current = self._inspector, self._rules.recipes.current
         hindrances = self._line.hindrances
         hindrances.is_inspector_missing = inspector is None
         hindrances.missing_cameras = [camera for camera in self._cameras if camera not in present]
-        is_loaded = inspector is None or current.sha256 in inspector.loaded
-        hindrances.unloaded_recipe = None if is_loaded else current.name
+        hindrances.unloaded_recipe = None if inspector is None or inspector.is_ready_for(current) else current.name
+        hindrances.failed_model = self._models.hindrance
+
+    def _model_behind(self, inspection: Inspection) -> dict[str, str] | None:
+        """The model whose findings these are; of an unanswered part, the one that was asked."""
+        found = inspection.model
+        return found.reference if found is not None and found.sha256 else self._model_of(inspection.plan.model)
+
+    def _model_of(self, ref: ModelRef | None) -> dict[str, str] | None:
+        """Name and hash of a model, as far as an inspector has told."""
+        identity = self._models.identity(ref)
+        return identity.reference if identity is not None else None
 
     # -- the recorder
 
     def _keep_late(self, finding: Finding) -> None:
         trigger = self._ledger.reread(finding.camera, finding.trigger_id)
         self._speaker.keep_late(finding, is_simulated=trigger is not None and TriggerFlag.SIMULATED in trigger.flags)
+
+    def _keep_event(self, event: ModelEvent) -> None:
+        plan = self._rules.recipes.shelf.plans[event.recipe]
+        old, new = self._model_of(event.old), self._model_of(event.new)
+        self._speaker.keep_event(event, plan.reference, old=old, new=new, is_simulated=self._is_simulated)
 
     def _wake_recorder(self) -> None:
         """Say that the spool has grown; once for everything since the last call, and lost without harm."""

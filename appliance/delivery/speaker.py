@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.clock import NS_PER_MS, rfc3339
+from appliance.clock import NS_PER_MS, rfc3339, wall_from_monotonic
 from appliance.config import ApplianceConfig
 from appliance.counters import LatencyWindow, RateMeter
 from appliance.delivery.ledger import Verdict
+from appliance.delivery.model_desk import ModelEvent
 from appliance.messages import (
     Finding,
     Outcome,
@@ -15,6 +16,7 @@ from appliance.messages import (
     encode,
     inspection_record,
     late_finding_record,
+    model_event_record,
     verdict_message,
     verdict_topic,
 )
@@ -82,6 +84,33 @@ class Speaker:
             ledger_epoch=self._epoch,
             is_simulated=is_simulated,
             recorded_at=rfc3339(time.time_ns()),
+        )
+        self._keep(record)
+
+    def keep_event(
+        self,
+        event: ModelEvent,
+        recipe: dict[str, Any],
+        *,
+        old: dict[str, str] | None,
+        new: dict[str, str] | None,
+        is_simulated: bool,
+    ) -> None:
+        """Record what happened to the model in use."""
+        record = model_event_record(
+            line=self._line,
+            station=self._station,
+            ledger_epoch=self._epoch,
+            event=event.word,
+            event_id=event.from_ns,
+            recipe=recipe,
+            old_model=old,
+            model=new,
+            by=event.by,
+            detail=event.detail,
+            effective_at=wall_from_monotonic(event.from_ns),
+            recorded_at=rfc3339(time.time_ns()),
+            is_simulated=is_simulated,
         )
         self._keep(record)
 

@@ -12,11 +12,12 @@ class CameraCounters:
     """Counts of one camera since the process started.
 
     Attributes:
-        frames: Leased from the ring; each ends as inspected, doubted, refused, given up or abandoned.
+        frames: Leased from the ring; each ends as inspected, doubted, refused, unjudged, given up or abandoned.
         inspected: Went through the model, with or without success.
         copied: Of the inspected ones, those whose pixels were copied before the model read them.
         doubts: Failed evidence checks, by check.
         refused: Of a shape that the model can't take.
+        unjudged: Its model wasn't there, or nothing was asked of it.
         model_errors: Inspected, but the model failed or gave numbers that aren't finite.
         given_up: Too late to be inspected; the publisher says so.
         abandoned: Still waiting when the time to stop was over.
@@ -27,6 +28,7 @@ class CameraCounters:
     copied: int = 0
     doubts: Counter[str] = field(default_factory=Counter)
     refused: int = 0
+    unjudged: int = 0
     model_errors: int = 0
     given_up: int = 0
     abandoned: int = 0
@@ -39,6 +41,7 @@ class CameraCounters:
             "copies_per_frame": round(self.copied / self.inspected, 4) if self.inspected else None,
             "evidence_failures": dict(self.doubts),
             "refused": self.refused,
+            "unjudged": self.unjudged,
             "model_errors": self.model_errors,
             "given_up": self.given_up,
             "abandoned": self.abandoned,

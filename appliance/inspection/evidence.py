@@ -6,6 +6,7 @@ frame whose end is missing always shows it. All grey values are on a scale of 0.
 
 import zlib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -110,28 +111,25 @@ class EvidenceChecker:
     """The checks of one camera; it remembers the camera's last frames to know an old one again.
 
     Args:
-        limits: Of the recipe in use, or of all recipes that a frame is to be held against.
+        limits: Of the recipe in use.
     """
 
-    def __init__(self, *limits: EvidenceLimits) -> None:
+    def __init__(self, limits: EvidenceLimits) -> None:
         self._limits = limits
         self._fingerprints: deque[int] = deque(maxlen=_LONGEST_WINDOW)
         self._frame_ids: deque[tuple[int, int]] = deque(maxlen=_LONGEST_WINDOW)
 
-    def hold_against(self, *limits: EvidenceLimits) -> None:
-        """Check the next frames by these limits; what was seen stays known."""
-        self._limits = limits
-
     def check(self, pixels: Pixels, pixel_format: str, trigger: Trigger) -> Doubt | None:
-        """Measure one frame, in the order of arrival; None when nothing speaks against it by the first limits."""
-        return self.check_all(pixels, pixel_format, trigger)[0]
+        """Measure one frame, in the order of arrival; None when nothing speaks against it."""
+        return self.check_all(pixels, pixel_format, trigger, [self._limits])[0]
 
-    def check_all(self, pixels: Pixels, pixel_format: str, trigger: Trigger) -> list[Doubt | None]:
-        """Measure one frame, in the order of arrival; for each limits a doubt, or None."""
+    def check_all(
+        self, pixels: Pixels, pixel_format: str, trigger: Trigger, limits: Sequence[EvidenceLimits]
+    ) -> list[Doubt | None]:
+        """Measure one frame, in the order of arrival; for each of the limits a doubt, or None."""
         evidence = measure(pixels, pixel_format)
         doubts = [
-            doubt_image(evidence, limits) or self._doubt_freshness(evidence.fingerprint, trigger, limits)
-            for limits in self._limits
+            doubt_image(evidence, one) or self._doubt_freshness(evidence.fingerprint, trigger, one) for one in limits
         ]
         self._fingerprints.append(evidence.fingerprint)
         self._frame_ids.append((trigger.stream_epoch, trigger.frame_id))

@@ -18,10 +18,10 @@ DEPTH = 2  # one that runs, one that starts the moment it ends
 class InferenceThread(Generic[_Job, _Result]):
     """Runs jobs one after another, in order. Its owner, the loop, submits, polls `fileno` and collects."""
 
-    def __init__(self, work: Callable[[_Job], _Result]) -> None:
+    def __init__(self, work: Callable[[_Job], _Result], name: str = "inference") -> None:
         """Start the thread; `work` must not raise, and touches nothing that the owner changes meanwhile."""
         self._work = work
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._jobs: deque[tuple[_Job, Future[_Result]]] = deque()
         self._done = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 

@@ -2,8 +2,8 @@
 
 In order of time: load recipe and model, warm up, connect; then take frames, check each one's evidence, batch, run the
 network in its own thread, judge, tell the publisher, give the frames back; at the end finish what is held. Every frame
-taken from a ring ends in one way, counted: inspected, doubted, refused, given up (too late: the publisher has said so)
-or abandoned at the stop.
+taken from a ring ends in one way, counted: inspected, doubted, refused, unjudged (its model isn't there), given up (too
+late: the publisher has said so) or abandoned at the stop.
 """
 
 import gc
@@ -13,46 +13,34 @@ import select
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 
 from appliance.clock import NS_PER_MS, NS_PER_S
-from appliance.config import ApplianceConfig, load_recipe
-from appliance.inspection.batcher import Batcher, Waiting
-from appliance.inspection.cost import BatchCost
+from appliance.config import ApplianceConfig
+from appliance.inspection.batcher import Waiting
 from appliance.inspection.counters import CameraCounters, InspectionCounters
 from appliance.inspection.evidence import Doubt, EvidenceChecker
-from appliance.inspection.examiner import Examiner, Inference, Question
+from appliance.inspection.examiner import Inference, Question
 from appliance.inspection.inference_thread import DEPTH, InferenceThread
 from appliance.inspection.judge import Judgement
-from appliance.inspection.recipes import RecipeSet
-from appliance.messages import Finding, Reason, Trigger, VerdictWord
-from appliance.modelling import load_bundle
-from appliance.modelling.session import ModelSession
+from appliance.inspection.plans import Assignment, PlanSet
+from appliance.inspection.running_model import HANDOFF_MARGIN_NS, HeldBatch, HeldFrame, RunningModel, Task
+from appliance.messages import Finding, ModelIdentity, Reason, Trigger, VerdictWord
+from appliance.messages.plan import decode_plans
 from appliance.ring import CameraFeed, FrameLease, ReaderRole
 from appliance.stage import Stage
-from appliance.wire.publisher_link import PublisherLink, decode_recipes
+from appliance.wire.publisher_link import PublisherLink
 
 log = logging.getLogger(__name__)
 
-_HANDOFF_MARGIN_NS = NS_PER_MS  # from our send to the publisher's decision, on top of the publisher's own margin
 _LONGEST_SLEEP_NS = 100 * NS_PER_MS  # how late a stop request or a new grabber may be noticed
 _SWITCH_INTERVAL_S = 0.0005  # Python's 5 ms would let the session's thread wait for the loop's that long
 _STOP_BUDGET_NS = NS_PER_S  # for finishing what is held; the rest is abandoned to the publisher's timer
 
 
-@dataclass(frozen=True)
-class HeldFrame:
-    """A leased frame with good evidence, on its way to the model; `questions` are what it will be judged for."""
-
-    lease: FrameLease
-    evidence_ms: float
-    questions: tuple[Question, ...]
-
-
-HeldBatch = list[Waiting[HeldFrame]]
+Job = tuple[RunningModel, HeldBatch]
 
 
 def run_inspector(config: ApplianceConfig, stage: Stage) -> None:
@@ -83,61 +71,43 @@ class Inspector:
     """The process's state and its loop."""
 
     def __init__(self, config: ApplianceConfig, stage: Stage) -> None:
-        """Load recipe and model; nothing is connected yet."""
-        bundle = load_bundle(config.models_dir / load_recipe(config.recipe).model)
-        recipes = RecipeSet(config, bundle)
-        session = ModelSession(
-            bundle,
-            provider=config.inspector.execution_provider,
-            threads=config.inspector.intra_op_num_threads,
-            max_batch=config.inspector.max_batch,
-        )
+        """Load recipes and the model in use; nothing is connected yet."""
         self._stage = stage
-        self._recipes = recipes
-        self._session = session
-        self._model = {"name": bundle.name, "sha256": bundle.sha256}
+        self._settings = config.inspector
+        self._plans = PlanSet(config)
         names = [camera.name for camera in config.cameras]
         self._feeds = [
             CameraFeed(name, config.runtime_dir / f"ring.{name}.sock", ReaderRole.INSPECTOR) for name in names
         ]
-        self._checkers = {name: EvidenceChecker(recipes.main.recipe.evidence) for name in names}
+        self._checkers = {name: EvidenceChecker(self._plans.main.recipe.evidence) for name in names}
         self._counters = InspectionCounters({name: CameraCounters() for name in names})
         self._publisher = PublisherLink(config.runtime_dir)
-        self._examiner = Examiner(bundle, session)
-        self._cost = BatchCost()
-        self._batcher = Batcher[HeldFrame](
-            max_batch=session.max_batch,
-            max_wait_ns=round(config.inspector.max_wait_ms * NS_PER_MS),
-            margin_ns=_HANDOFF_MARGIN_NS,
-            cost=self._cost,
-        )
-        self._session_thread = InferenceThread[HeldBatch, Inference](
-            lambda batch: self._examiner.infer([waiting.frame.lease for waiting in batch])
+        self._session_thread = InferenceThread[Job, Inference](
+            lambda job: job[0].examiner.infer([waiting.frame.lease for waiting in job[1]])
         )
 
     # -- start
 
     def start(self) -> None:
-        """Warm the model up, look for publisher and grabbers, say that work begins."""
-        for size, took_ns in self._session.warm_up():
-            self._cost.learn(size, took_ns)
+        """Look for publisher and grabbers, say that work begins."""
         self._warn_of_short_deadline()
         self._connect()
         self._stage.ready()
 
     def _warn_of_short_deadline(self) -> None:
-        needed_ms = (self._cost.mean_ns(1) + _HANDOFF_MARGIN_NS) / NS_PER_MS
-        main = self._recipes.main
-        given_ms = main.time_to_answer_ns / NS_PER_MS
+        first = self._plans.first
+        assert first.model is not None, "without a model there is no start"
+        needed_ms = (first.model.cost.mean_ns(1) + HANDOFF_MARGIN_NS) / NS_PER_MS
+        given_ms = first.recipe.time_to_answer_ns / NS_PER_MS
         if given_ms < needed_ms:  # no error: the machine may be busy just now, and late parts are rejected anyway
             log.warning(
                 "recipe %s: deadline_ms %g less the send margin leaves %.1f ms, but one inference takes %.1f ms with "
                 "%d threads; parts will be late: raise deadline_ms, or use a faster model",
-                main.recipe.name,
-                main.recipe.deadline_ms,
+                first.recipe.recipe.name,
+                first.recipe.recipe.deadline_ms,
                 given_ms,
                 needed_ms,
-                self._session.threads,
+                first.model.detector.session.threads,
             )
 
     # -- run
@@ -153,128 +123,164 @@ class Inspector:
     def _step(self) -> None:
         """Give the session its next batch before judging its last one: it must not wait for us."""
         finished = self._session_thread.collect()
+        for (model, _), _ in finished:
+            model.running -= 1
         self._give_up_late_frames()
         self._start_batches()
-        for batch, inference in finished:
-            self._answer_batch(batch, inference)
+        for (model, batch), inference in finished:
+            self._answer_batch(model, batch, inference)
+        self._plans.drop_idle()
 
     def _connect(self) -> None:
         if not self._publisher.is_connected:
-            in_use = {"in_use": self._recipes.in_use_sha256s}
-            self._publisher.connect({"role": "inspector", "pid": os.getpid(), **self._introduction(), **in_use})
+            self._publisher.connect({"role": "inspector", "pid": os.getpid(), **self._plans.introduction()})
         now_ns = time.monotonic_ns()
         for feed in self._feeds:
             feed.connect_when_due(now_ns)
 
     def _await_work(self) -> None:
         """Sleep until frames come, a batch is done, or the next one is due; take the frames."""
-        due_ns = self._batcher.due_ns() if self._has_room() else None
-        sleep_ns = _LONGEST_SLEEP_NS if due_ns is None else due_ns - time.monotonic_ns()
+        due = [due_ns for model in self._plans.models() if (due_ns := model.batcher.due_ns()) is not None]
+        sleep_ns = min(due) - time.monotonic_ns() if due and self._has_room() else _LONGEST_SLEEP_NS
         sleep_s = min(max(sleep_ns, 0), _LONGEST_SLEEP_NS) / NS_PER_S
         peers: list[PublisherLink | CameraFeed] = [self._publisher, *self._feeds]
         peers = [peer for peer in peers if peer.is_connected]
-        ready, _, _ = select.select([self._session_thread, *peers], [], [], sleep_s)
+        ready, _, _ = select.select([self._session_thread, self._plans, *peers], [], [], sleep_s)
         if self._publisher in ready:
             self._listen_to_publisher()
+        if self._plans in ready and self._plans.collect():
+            self._publisher.report_plans(self._plans.report())
         for feed in self._feeds:
             if feed in ready:
                 self._take_from(feed)
 
     def _listen_to_publisher(self) -> None:
-        """Change recipes before the next frame is taken; then say so."""
+        """Change plans before the next frame is looked at; then say so."""
         for message in self._publisher.poll():
-            in_use = self._recipes.use(decode_recipes(message))
-            for checker in self._checkers.values():
-                checker.hold_against(*(one.recipe.evidence for one in self._recipes.in_use))
-            self._publisher.acknowledge_recipes(in_use)
+            self._plans.want(decode_plans(message))
+            self._publisher.report_plans(self._plans.report())
 
     def _has_room(self) -> bool:
         """Whether the session can take a batch now: it is idle, or a full one may wait right behind the running one."""
         running = len(self._session_thread)
-        return running == 0 or (running < DEPTH and len(self._batcher) >= self._session.max_batch)
+        if running == 0:
+            return True
+        full = (len(model.batcher) >= model.detector.session.max_batch for model in self._plans.models())
+        return running < DEPTH and any(full)
 
     def _start_batches(self) -> None:
+        """Give the session what is due, of the model that waits most urgently; its batches never mix models."""
         while self._has_room():
-            batch = self._batcher.take(time.monotonic_ns(), is_stopping=self._stage.is_stopping)
-            if not batch:
+            now_ns = time.monotonic_ns()
+            due = [(due_ns, model) for model in self._plans.models() if (due_ns := model.batcher.due_ns()) is not None]
+            model = min(due, key=lambda one: one[0])[1] if due else None
+            batch = model.batcher.take(now_ns, is_stopping=self._stage.is_stopping) if model is not None else []
+            if model is None or not batch:
                 return
-            self._session_thread.submit(batch)
+            model.running += 1
+            self._session_thread.submit((model, batch))
 
     def _take_from(self, feed: CameraFeed) -> None:
-        for lease in feed.receive():
+        leases = feed.receive()
+        if leases and self._publisher.is_connected:
+            self._listen_to_publisher()  # a change was told before any frame was exposed that it concerns
+        for lease in leases:
             self._admit(feed.camera, lease)
 
     def _admit(self, camera: str, lease: FrameLease) -> None:
-        """Let a frame wait for the model, or answer it at once when it can't be judged."""
+        """Let a frame wait for its model, or answer it at once when it can't be judged."""
         counters = self._counters.cameras[camera]
         counters.frames += 1
-        is_held = False
+        frame = HeldFrame(lease, evidence_ms=0.0)  # ours until every model that is asked has its share
         start_ns = time.monotonic_ns()
         try:
             pixels, trigger = lease.pixels, lease.trigger
-            doubts = self._checkers[camera].check_all(pixels, lease.geometry.pixel_format, trigger)
-            checked_ns = time.monotonic_ns()
-            evidence_ms = (checked_ns - start_ns) / NS_PER_MS
-            self._counters.evidence_ms.add(evidence_ms)
-            stage_ms = {"queue": (start_ns - trigger.received_ns) / NS_PER_MS, "evidence": evidence_ms}
-            questions = self._questions(camera, trigger, doubts, stage_ms)
-            refusal = self._examiner.refusal(lease) if questions else None
-            if not questions:
+            assignments = self._plans.assignments(trigger.exposed_ns)
+            limits = [one.recipe.recipe.evidence for one in assignments]
+            doubts = self._checkers[camera].check_all(pixels, lease.geometry.pixel_format, trigger, limits)
+            frame.evidence_ms = (time.monotonic_ns() - start_ns) / NS_PER_MS
+            self._counters.evidence_ms.add(frame.evidence_ms)
+            asked = self._questions(camera, frame, start_ns, list(zip(assignments, doubts, strict=True)))
+            if not asked and any(doubts):
                 counters.doubts[next(doubt.check for doubt in doubts if doubt is not None)] += 1
-            elif refusal is not None:
-                counters.refused += 1
-                for question in questions:
-                    self._answer(camera, trigger, question, refusal, stage_ms)
-            else:
-                address = pixels.__array_interface__["data"][0]
-                deadline_ns = trigger.exposed_ns + self._recipes.time_to_answer_ns
-                frame = HeldFrame(lease, evidence_ms, questions)
-                self._batcher.add(Waiting(camera, frame, checked_ns, deadline_ns, address, pixels.nbytes))
-                is_held = True
+            elif not asked:
+                counters.unjudged += 1
+            for model, questions in asked.items():
+                self._hand_over(camera, frame, model, tuple(questions), start_ns)
         finally:
-            if not is_held:
-                lease.release()
+            frame.done()
 
     def _questions(
-        self, camera: str, trigger: Trigger, doubts: Sequence[Doubt | None], stage_ms: dict[str, float]
-    ) -> tuple[Question, ...]:
-        """What a frame is to be judged for, by each recipe that has no doubt of it; answers for those that have."""
-        questions: list[Question] = []
-        for recipe, doubt in zip(self._recipes.in_use, doubts, strict=True):
-            asked = [Question(recipe, view, region) for view, region in recipe.views(camera)]
-            if doubt is None:
-                questions += asked
+        self, camera: str, frame: HeldFrame, start_ns: int, assigned: Sequence[tuple[Assignment, Doubt | None]]
+    ) -> dict[RunningModel, list[Question]]:
+        """What a frame is to be judged for, by model; answers at once where evidence or the model is missing."""
+        asked: dict[RunningModel, list[Question]] = {}
+        trigger = frame.lease.trigger
+        for assignment, doubt in assigned:
+            recipe = assignment.recipe
+            questions = [Question(recipe, view, region) for view, region in recipe.views(camera)]
+            if doubt is None and assignment.model is not None:
+                asked.setdefault(assignment.model, []).extend(questions)
                 continue
-            unknown = Judgement(VerdictWord.UNKNOWN, doubt.reason, doubt.detail)
-            for question in asked:
-                self._answer(camera, trigger, question, unknown, stage_ms)
-        return tuple(questions)
+            unknown = Judgement(VerdictWord.UNKNOWN, Reason.NOT_READY, assignment.trouble)
+            if doubt is not None:
+                unknown = Judgement(VerdictWord.UNKNOWN, doubt.reason, doubt.detail)
+            for question in questions:
+                stage_ms = _first_ms(frame, start_ns)
+                self._answer(camera, trigger, question, unknown, stage_ms=stage_ms, model=assignment.identity)
+        return asked
+
+    def _hand_over(
+        self, camera: str, frame: HeldFrame, model: RunningModel, questions: tuple[Question, ...], start_ns: int
+    ) -> None:
+        """Let a frame wait for a model; one of a shape that it can't take is answered at once."""
+        lease, trigger = frame.lease, frame.lease.trigger
+        refusal = model.examiner.refusal(lease)
+        if refusal is not None:
+            self._counters.cameras[camera].refused += 1
+            for question in questions:
+                stage_ms = _first_ms(frame, start_ns)
+                self._answer(camera, trigger, question, refusal, stage_ms=stage_ms, model=model.identity)
+            return
+        address, size_bytes = lease.pixels.__array_interface__["data"][0], lease.pixels.nbytes
+        deadline_ns = trigger.exposed_ns + max(question.recipe.time_to_answer_ns for question in questions)
+        frame.shares += 1
+        task, ready_ns = Task(frame, questions), time.monotonic_ns()
+        model.batcher.add(Waiting(camera, task, ready_ns, deadline_ns, address, size_bytes))
 
     def _give_up_late_frames(self) -> None:
-        for waiting in self._batcher.give_up(time.monotonic_ns()):
-            self._counters.cameras[waiting.camera].given_up += 1
-            waiting.frame.lease.release()
+        for model in self._plans.models():
+            for waiting in model.batcher.give_up(time.monotonic_ns()):
+                self._counters.cameras[waiting.camera].given_up += 1
+                waiting.frame.frame.done()
 
-    def _answer_batch(self, batch: HeldBatch, inference: Inference) -> None:
+    def _answer_batch(self, model: RunningModel, batch: HeldBatch, inference: Inference) -> None:
         """Judge a batch, tell the findings, give the frames back whatever happens."""
         judging_ns = time.monotonic_ns()
         try:
             questions = [waiting.frame.questions for waiting in batch]
-            judgements = self._examiner.judge([waiting.frame.lease for waiting in batch], inference, questions)
+            judgements = model.examiner.judge([waiting.frame.lease for waiting in batch], inference, questions)
             judging_ms = (time.monotonic_ns() - judging_ns) / NS_PER_MS
             self._count(batch, judgements, inference, judging_ms)  # before anybody can hear of it
             for waiting, answers in zip(batch, judgements, strict=True):
-                frame, trigger = waiting.frame, waiting.frame.lease.trigger
-                stage_ms = _stage_ms(frame, inference, judging_ms)
-                for question, judgement in zip(frame.questions, answers, strict=True):
-                    self._answer(waiting.camera, trigger, question, judgement, stage_ms)
+                task, trigger = waiting.frame, waiting.frame.lease.trigger
+                stage_ms = _stage_ms(task.frame, inference, judging_ms)
+                for question, judgement in zip(task.questions, answers, strict=True):
+                    self._answer(waiting.camera, trigger, question, judgement, stage_ms=stage_ms, model=model.identity)
         finally:
             for waiting in batch:
-                waiting.frame.lease.release()
-        self._cost.learn(len(batch), time.monotonic_ns() - inference.start_ns)
+                waiting.frame.frame.done()
+        model.cost.learn(len(batch), time.monotonic_ns() - inference.start_ns)
 
     def _answer(
-        self, camera: str, trigger: Trigger, question: Question, judgement: Judgement, stage_ms: dict[str, float]
+        self,
+        camera: str,
+        trigger: Trigger,
+        question: Question,
+        judgement: Judgement,
+        *,
+        stage_ms: dict[str, float],
+        model: ModelIdentity,
     ) -> None:
         # Without a finding (publisher away, socket full) its own timer decides UNKNOWN/late: nothing is kept for later.
         finding = Finding(
@@ -289,6 +295,7 @@ class Inspector:
             stage_ms={name: round(took_ms, 3) for name, took_ms in stage_ms.items()},
             view=question.view,
             recipe_sha256=question.recipe.sha256,
+            model=model,
         )
         self._publisher.send_finding(finding)
 
@@ -299,10 +306,12 @@ class Inspector:
         self._counters.inference_ms.add(inference.took_ms)
         self._counters.judging_ms.add(judging_ms)
         for waiting, answers in zip(batch, judgements, strict=True):
-            counters = self._counters.cameras[waiting.camera]
-            counters.inspected += 1
-            counters.copied += inference.copies
+            counters, frame = self._counters.cameras[waiting.camera], waiting.frame.frame
             counters.model_errors += answers[0].reason is Reason.MODEL_ERROR
+            if not frame.is_counted:
+                frame.is_counted = True
+                counters.inspected += 1
+                counters.copied += inference.copies
 
     # -- stop
 
@@ -312,24 +321,28 @@ class Inspector:
             self._take_from(feed)
         end_ns = time.monotonic_ns() + _STOP_BUDGET_NS
         self._step()
-        while (len(self._batcher) or len(self._session_thread)) and time.monotonic_ns() < end_ns:
+        while (self._waiting or len(self._session_thread)) and time.monotonic_ns() < end_ns:
             select.select([self._session_thread], [], [], _LONGEST_SLEEP_NS / NS_PER_S)
             self._step()
 
     def close(self) -> None:
         """Give back every frame and hang up."""
-        unanswered = [waiting for batch in self._session_thread.close() for waiting in batch]
-        for waiting in unanswered + self._batcher.clear():
+        unanswered = [waiting for _, batch in self._session_thread.close() for waiting in batch]
+        for model in self._plans.models():
+            unanswered += model.batcher.clear()
+        for waiting in unanswered:
             self._counters.cameras[waiting.camera].abandoned += 1
             log.warning("camera %s: trigger %d abandoned", waiting.camera, waiting.frame.lease.trigger.trigger_id)
-            waiting.frame.lease.release()
+            waiting.frame.frame.done()
         for feed in self._feeds:
             feed.close()
         self._publisher.close()
+        self._plans.close()
 
-    def _introduction(self) -> dict[str, Any]:
-        """Which model and recipes speak: for the publisher's records."""
-        return {"model": self._model, **self._recipes.introduction()}
+    @property
+    def _waiting(self) -> int:
+        """Frames that wait for a model."""
+        return sum(len(model.batcher) for model in self._plans.models())
 
     # -- status
 
@@ -338,17 +351,25 @@ class Inspector:
         told = self._counters.as_status()
         for feed in self._feeds:
             told["cameras"][feed.camera]["is_connected"] = feed.is_connected
+        first = self._plans.first
+        session = first.model.detector.session if first.model is not None else None
         return {
-            "model": self._model,
-            "recipe": self._recipes.in_use[0].reference,
-            "execution_provider": self._session.provider,
-            "intra_op_num_threads": self._session.threads,
-            "max_batch": self._session.max_batch,
+            "model": first.identity.reference,
+            "models_loaded": [model.identity.reference for model in self._plans.models()],
+            "recipe": first.recipe.reference,
+            "execution_provider": self._settings.execution_provider,
+            "intra_op_num_threads": session.threads if session is not None else None,
+            "max_batch": self._settings.max_batch,
             "is_publisher_connected": self._publisher.is_connected,
             "findings_unsent": self._publisher.unsent,
-            "waiting": len(self._batcher),
+            "waiting": self._waiting,
             **told,
         }
+
+
+def _first_ms(frame: HeldFrame, start_ns: int) -> dict[str, float]:
+    """Milliseconds per stage of a frame that no model sees."""
+    return {"queue": (start_ns - frame.lease.trigger.received_ns) / NS_PER_MS, "evidence": frame.evidence_ms}
 
 
 def _stage_ms(frame: HeldFrame, inference: Inference, judging_ms: float) -> dict[str, float]:

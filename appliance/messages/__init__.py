@@ -2,9 +2,17 @@
 
 from appliance.messages.finding import DEFAULT_VIEW, Defect, Finding, Measurement
 from appliance.messages.image import BYTES_PER_PIXEL, FrameGeometry
+from appliance.messages.model import ModelIdentity, ModelRef
 from appliance.messages.outcome import Outcome, Part, View
 from appliance.messages.reason import ClockSource, Reason, VerdictWord
-from appliance.messages.record import inspection_record, late_finding_record, range_record, result_topic
+from appliance.messages.record import (
+    inspection_record,
+    late_finding_record,
+    model_event_record,
+    range_record,
+    result_topic,
+    shadow_finding_record,
+)
 from appliance.messages.trigger import TRIGGER_BYTES, Trigger, TriggerFlag
 from appliance.messages.verdict import SCHEMA_VERSION, encode, verdict_message, verdict_topic
 
@@ -18,6 +26,8 @@ __all__ = [
     "Finding",
     "FrameGeometry",
     "Measurement",
+    "ModelIdentity",
+    "ModelRef",
     "Outcome",
     "Part",
     "Reason",
@@ -28,8 +38,10 @@ __all__ = [
     "encode",
     "inspection_record",
     "late_finding_record",
+    "model_event_record",
     "range_record",
     "result_topic",
+    "shadow_finding_record",
     "verdict_message",
     "verdict_topic",
 ]

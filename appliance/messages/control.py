@@ -3,6 +3,7 @@
 request         says                                              ok means
 part.set        which part passes at a trigger                    its verdict and record will name it
 recipe.select   which recipe is used from a trigger on            the inspector has loaded it
+model.activate  which model judges a recipe's parts        the inspector has loaded it, and it judges from a moment on
 line.count      how many triggers the controller has given        compared with our count
 line.resync     which of our triggers is the controller's N-th    counts agree again, verdicts are given again
 line.release    go on after a stop request                        ready again, if nothing else is wrong
@@ -91,7 +92,20 @@ class LineStateQuery(_Request):
     request: Literal["line.state"]
 
 
-ControlRequest = PartSet | RecipeSelect | LineCount | LineResync | LineRelease | ResultAck | LineStateQuery
+class ModelActivate(_Request):
+    """Judges a recipe's parts with another model. For the box's own programs, which have put the bundle to the test."""
+
+    request: Literal["model.activate"]
+    recipe: CameraName
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    contract_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    by: Label | None = None
+    is_rollback: bool = False
+
+
+ControlRequest = (
+    PartSet | RecipeSelect | ModelActivate | LineCount | LineResync | LineRelease | ResultAck | LineStateQuery
+)
 
 CONTROL_REQUEST: TypeAdapter[ControlRequest] = TypeAdapter(Annotated[ControlRequest, Field(discriminator="request")])
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from appliance.messages.model import ModelIdentity
 from appliance.messages.reason import Reason, VerdictWord
 
 DEFAULT_VIEW = "whole"
@@ -63,6 +64,7 @@ class Finding:
         stage_ms: Milliseconds per stage, in order of time.
         view: Which of the frame's views; the recipe names them.
         recipe_sha256: The recipe that was applied; None when none was.
+        model: The model that was asked, also where the frame was doubted before; None when none was loaded.
     """
 
     camera: str
@@ -76,6 +78,7 @@ class Finding:
     stage_ms: dict[str, float] = field(default_factory=dict)
     view: str = DEFAULT_VIEW
     recipe_sha256: str | None = None
+    model: ModelIdentity | None = None
 
     def encode(self) -> bytes:
         """Encode as compact JSON."""
@@ -83,6 +86,7 @@ class Finding:
         fields = vars(self) | {
             "defects": [_plain(defect) for defect in self.defects],
             "near_misses": [_plain(defect) for defect in self.near_misses],
+            "model": vars(self.model) if self.model is not None else None,
         }
         return json.dumps(fields, separators=(",", ":")).encode()
 
@@ -101,6 +105,7 @@ class Finding:
                 fields[name] = tuple(_defect(each) for each in fields[name])
             region = fields["region_px"]
             fields["region_px"] = tuple(region) if region is not None else None
+            fields["model"] = ModelIdentity.decode(fields.get("model"))
             return cls(**fields)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a finding: {error}: {message[:120]!r}") from error

@@ -10,7 +10,7 @@ from appliance.messages.verdict import SCHEMA_VERSION
 
 
 class LineError(IntEnum):
-    """What a PLC may show as a number; of several, the lowest that holds. Numbers never change their meaning."""
+    """What a PLC may show as a number; of several, the lowest that ends readiness. Numbers keep their meaning."""
 
     NONE = 0
     COUNT_MISMATCH = 1  # our trigger count and the controller's differ: every verdict is UNKNOWN until line.resync
@@ -20,6 +20,7 @@ class LineError(IntEnum):
     RECIPE_NOT_LOADED = 5  # the inspector hasn't got the recipe in use yet
     STOPPING = 6  # the appliance is being stopped
     OVERRUN = 7  # a verdict was given before the last one was acknowledged; doesn't end readiness
+    MODEL_FAILED = 8  # the model in use fails on every frame: every verdict is UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 kind            stands for
 inspection      one inspection with its verdict
 late_finding    what the inspector said of an inspection that was decided already: kept, never sent as a verdict
+shadow_finding  what a model that only watches said of a part: never sent, never part of a verdict
+model_event     another model judges a recipe's parts from a moment on, or the one in use has failed
 unrecorded      trigger ids that may have been used and of which nothing is left (power loss): UNKNOWN, nothing was sent
 lost_range      trigger ids whose records were lost (disk full for too long): verdicts may have been sent
 """
@@ -66,6 +68,71 @@ def late_finding_record(
         "defects": [_defect(finding, defect) for defect in finding.defects],
         "near_misses": [_defect(finding, defect) for defect in finding.near_misses],
         "stage_ms": finding.stage_ms,
+        "sent_verdict": None,
+        "recorded_at": recorded_at,
+        "is_simulated": is_simulated,
+    }
+
+
+def shadow_finding_record(
+    finding: Finding,
+    *,
+    line: str,
+    station: str,
+    ledger_epoch: str,
+    recipe: Mapping[str, Any],
+    is_simulated: bool,
+    recorded_at: str,
+) -> dict[str, Any]:
+    """Record what a model that only watches said of a view; `recipe` gives the rules it was judged by."""
+    assert finding.model is not None, "a shadow is a model"
+    late = late_finding_record(
+        finding,
+        line=line,
+        station=station,
+        ledger_epoch=ledger_epoch,
+        is_simulated=is_simulated,
+        recorded_at=recorded_at,
+    )
+    return {**late, "kind": "shadow_finding", "model": finding.model.reference, "recipe": dict(recipe)}
+
+
+def model_event_record(
+    *,
+    line: str,
+    station: str,
+    ledger_epoch: str,
+    event: str,
+    event_id: int,
+    recipe: Mapping[str, Any],
+    old_model: Mapping[str, str] | None,
+    model: Mapping[str, str] | None,
+    by: str,
+    detail: str,
+    effective_at: str,
+    recorded_at: str,
+    is_simulated: bool,
+) -> dict[str, Any]:
+    """Record what happened to the model in use.
+
+    Args:
+        event_id: Unique within the ledger epoch, together with recipe and event.
+        effective_at: Parts whose first trigger was exposed from then on are judged with `model`.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "model_event",
+        "line": line,
+        "station": station,
+        "ledger_epoch": ledger_epoch,
+        "event": event,
+        "event_id": event_id,
+        "recipe": dict(recipe),
+        "old_model": dict(old_model) if old_model is not None else None,
+        "model": dict(model) if model is not None else None,
+        "by": by,
+        "detail": detail,
+        "effective_at": effective_at,
         "sent_verdict": None,
         "recorded_at": recorded_at,
         "is_simulated": is_simulated,

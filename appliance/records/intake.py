@@ -20,14 +20,16 @@ log = logging.getLogger(__name__)
 
 _GRACE_NS = NS_PER_S  # from decision to spool lies one turn of the publisher's loop
 _AUDIT_PERIOD_NS = 500 * NS_PER_MS
-_LATE_LOOKBACK = 20_000  # rows; a spool segment holds some hundred records, and few are on their way at a time
+_LOOKBACK = 20_000  # rows; a spool segment holds some hundred records, and few are on their way at a time
 _RANGE_DETAILS = {
     "unrecorded": "announced before a power loss, or never: nothing of them is left",
     "lost_range": "decided, but for too long neither spool nor journal had room: nothing else of them is left",
 }
 
-LateKey = tuple[str, str, int, str]
-"""Ledger epoch, camera, trigger id and view of a late finding."""
+ADDITIONS = ("late_finding", "shadow_finding", "model_event")
+"""Kinds of records that close no trigger."""
+AdditionKey = tuple[str, str, str, int, str]
+"""Ledger epoch and kind of an addition; then camera, trigger id and view, or recipe, event id and event."""
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Intake:
         self.ledger_epoch = ledger_epoch(config.state_dir)
         self._spool = SpoolReader(config.runtime_dir)
         self._recorded = journal.closed()
-        self._late: set[LateKey] | None = None
+        self._additions: set[AdditionKey] | None = None
         self._audits = [CameraAudit(config.runtime_dir, camera.name, self.ledger_epoch) for camera in config.cameras]
         self._simulated = {camera.name: camera.replayed_folder is not None for camera in config.cameras}
         self._started_ns = time.monotonic_ns()
@@ -154,8 +156,8 @@ class Intake:
     def _note(self, record: dict[str, Any]) -> bool:
         """Remember that a record is on its way; tells whether it is the first one."""
         epoch: str = record["ledger_epoch"]
-        if record["kind"] == "late_finding":
-            return self._note_late(record)
+        if record["kind"] in ADDITIONS:
+            return self._note_addition(record)
         inspection: int = record["inspection_id"]
         triggers = [(view["camera"], view["trigger_id"]) for view in record["views"]]
         claims = [(INSPECTIONS, inspection), *triggers]
@@ -165,15 +167,15 @@ class Intake:
             self._recorded.add(epoch, camera, number, number)
         return True
 
-    def _note_late(self, record: dict[str, Any]) -> bool:
-        """The same for late findings, which close nothing: the journal's last rows tell which are there already."""
+    def _note_addition(self, record: dict[str, Any]) -> bool:
+        """The same for what closes nothing: the journal's last rows tell what is there already."""
         if not self._is_backlog:
             return True
-        if self._late is None:
-            self._late = _late_findings(self._journal)
-        key = late_key(record)
-        is_new = key not in self._late
-        self._late.add(key)
+        if self._additions is None:
+            self._additions = _last_additions(self._journal)
+        key = addition_key(record)
+        is_new = key not in self._additions
+        self._additions.add(key)
         return is_new
 
     def _last_publisher_turn_ns(self) -> int:
@@ -221,17 +223,21 @@ class Intake:
         return items
 
 
-def late_key(record: dict[str, Any]) -> LateKey:
-    """Name a late finding."""
-    return record["ledger_epoch"], record["camera"], record["trigger_id"], record["view"]
+def addition_key(record: dict[str, Any]) -> AdditionKey:
+    """Name a record that closes no trigger."""
+    epoch, kind = record["ledger_epoch"], record["kind"]
+    if kind == "model_event":
+        return epoch, kind, record["recipe"]["name"], record["event_id"], record["event"]
+    return epoch, kind, record["camera"], record["trigger_id"], record["view"]
 
 
-def _late_findings(journal: Journal) -> set[LateKey]:
-    """Find the late findings among the last rows: what the spool still holds can't be older."""
-    found: set[LateKey] = set()
+def _last_additions(journal: Journal) -> set[AdditionKey]:
+    """Find such records among the last rows: what the spool still holds can't be older."""
+    found: set[AdditionKey] = set()
+    marks = tuple(f'"kind":"{kind}"'.encode() for kind in ADDITIONS)
     with contextlib.closing(journal.reader()) as reader:
-        first = max(journal.oldest_seq, journal.head_seq - _LATE_LOOKBACK + 1)
+        first = max(journal.oldest_seq, journal.head_seq - _LOOKBACK + 1)
         while rows := reader.read(first, journal.head_seq):
-            found |= {late_key(json.loads(body)) for _, body in rows if b'"kind":"late_finding"' in body}
+            found |= {addition_key(json.loads(body)) for _, body in rows if any(mark in body for mark in marks)}
             first = rows[-1][0] + 1
     return found

@@ -63,15 +63,6 @@ class FilledRing:
 
     def offer(self, image: NDArray[Any], trigger_id: int, *, age_ms: float = 0, frame_id: int | None = None) -> Reason:
         """Deliver one frame as if the camera had exposed it `age_ms` ago."""
-        slot = self._ring.loan()
-        if slot is None:
-            return Reason.RING_FULL
-        flat = np.ascontiguousarray(image).view(np.uint8).reshape(-1)
-        self._memory.writable(slot)[: len(flat)] = flat
-        outcome = self._ring.receive(slot)
-        if outcome.reason is not Reason.NONE:
-            self._ring.abandon(slot)
-            return outcome.reason
         trigger = Trigger(
             trigger_id=trigger_id,
             exposed_ns=time.monotonic_ns() - int(age_ms * 1e6),
@@ -80,6 +71,25 @@ class FilledRing:
             width=self.geometry.width,
             height=self.geometry.height,
         )
+        slot, reason = self.fill(image)
+        return reason if slot is None else self.lend(slot, trigger)
+
+    def fill(self, image: NDArray[Any]) -> tuple[int | None, Reason]:
+        """Receive a frame into a slot; None with the reason where it can't be offered."""
+        slot = self._ring.loan()
+        if slot is None:
+            return None, Reason.RING_FULL
+        flat = np.ascontiguousarray(image).view(np.uint8).reshape(-1)
+        self._memory.writable(slot)[: len(flat)] = flat
+        outcome = self._ring.receive(slot)
+        if outcome.reason is Reason.NONE:
+            return slot, Reason.NONE
+        if slot not in outcome.freed:
+            self._ring.abandon(slot)
+        return None, outcome.reason
+
+    def lend(self, slot: int, trigger: Trigger) -> Reason:
+        """Offer a received frame, once its trigger is announced."""
         return self._ring.offer(slot, trigger).reason
 
     def close(self) -> None:

@@ -10,12 +10,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from appliance.config import load, load_recipe, recipe_reference
-from appliance.messages import Finding, Reason, Trigger, TriggerFlag, VerdictWord
+from appliance.messages import Finding, ModelRef, Reason, Trigger, TriggerFlag, VerdictWord
+from appliance.messages.plan import JudgingPlan, decode_plans
 from appliance.tally import AnnouncedWriter, DecidedReader, Decision
+from appliance.testing.hello import identity_of, inspector_hello, ready
 from appliance.testing.patience import PATIENCE_S
 from appliance.testing.whole_appliance import REPOSITORY
 from appliance.wire.control_lane import ControlClient
-from appliance.wire.publisher_link import PublisherLink, decode_recipes
+from appliance.wire.publisher_link import PublisherLink
 from appliance.wire.verdict_lane import VerdictSubscriber
 
 TOPICS = ("verdict.", "sim.verdict.", "line.", "sim.line.")
@@ -101,7 +103,7 @@ class LineStand:
         self.paths = {name: folder / "recipes" / f"{name}.toml" for name in recipes}
         self.states: list[dict[str, Any]] = []
         self.verdicts: list[dict[str, Any]] = []
-        self.recipes_told: list[list[str]] = []
+        self.plans_told: list[list[JudgingPlan]] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -150,11 +152,7 @@ class LineStand:
             link.poll()
         for name, link in self.grabbers.items():
             self.until(lambda name=name, link=link: link.connect({"role": "grabber", "camera": name}))  # type: ignore[misc]
-        hello = {
-            "role": "inspector",
-            "model": {"name": "m", "sha256": "ab"},
-            "recipe": self.reference(next(iter(self.paths))),
-        }
+        hello = inspector_hello([self.reference(name) for name in self.paths], self.main_model)
         self.until(lambda: self.inspector.connect(hello))
         told = len(self.states)
         self.until(lambda: len(self.states) > told + 1)
@@ -163,12 +161,22 @@ class LineStand:
         """Name, version, sha256 of a recipe."""
         return recipe_reference(self.paths[recipe], load_recipe(self.paths[recipe]))
 
+    @property
+    def main_model(self) -> str:
+        """The model that the main recipe names."""
+        return load_recipe(next(iter(self.paths.values()))).model
+
     def hear_publisher(self, *, acknowledges: bool = True) -> None:
         """Take what the inspector is told, and do as a real one does."""
         for message in self.inspector.poll():
-            self.recipes_told.append(decode_recipes(message))
+            self.plans_told.append(decode_plans(message))
             if acknowledges:
-                self.inspector.acknowledge_recipes(self.recipes_told[-1])
+                self.inspector.report_plans(ready(self.plans_told[-1]))
+
+    @property
+    def recipes_told(self) -> list[list[str]]:
+        """Recipes of the plans that the inspector was told, message by message."""
+        return [[plan.recipe_sha256 for plan in plans] for plans in self.plans_told]
 
     def announce(
         self,
@@ -192,11 +200,23 @@ class LineStand:
         self.grabbers[camera].wake()
         return trigger
 
-    def find(self, camera: str, trigger: Trigger, *, recipe: str = "a", view: str = "whole", ng: bool = False) -> None:
-        """Tell a finding."""
+    def find(
+        self,
+        camera: str,
+        trigger: Trigger,
+        *,
+        recipe: str = "a",
+        view: str = "whole",
+        ng: bool = False,
+        model: ModelRef | None = None,
+    ) -> None:
+        """Tell a finding; by default of whatever model is asked for."""
         word = VerdictWord.NG if ng else VerdictWord.OK
         sha256 = self.reference(recipe)["sha256"]
-        self.inspector.send_finding(Finding(camera, trigger.trigger_id, word, view=view, recipe_sha256=sha256))
+        identity = identity_of(model) if model is not None else None
+        self.inspector.send_finding(
+            Finding(camera, trigger.trigger_id, word, view=view, recipe_sha256=sha256, model=identity)
+        )
 
     # -- the controller
 

@@ -31,7 +31,7 @@ _CONFIG = """
 line = "test"
 station = "desk"
 recipe = "{folder}/recipe.toml"
-models_dir = "{repository}/models"
+models_dir = "{models_dir}"
 runtime_dir = "{folder}/run"
 state_dir = "{folder}/state"
 
@@ -70,12 +70,27 @@ class WholeAppliance:
 
     Args:
         more: Sections to append to the configuration.
+        models_dir: Default: the repository's.
+        recipe: TOML in place of the example's.
     """
 
-    def __init__(self, folder: Path, *, line_hz: float = 12.0, more: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        line_hz: float = 12.0,
+        more: str = "",
+        models_dir: Path | None = None,
+        recipe: str | None = None,
+    ) -> None:
         patient_recipe(folder / "recipe.toml", 800)
+        if recipe is not None:
+            (folder / "recipe.toml").write_text(recipe)
         self.config_path = folder / "appliance.toml"
-        self.config_path.write_text(_CONFIG.format(repository=REPOSITORY, folder=folder, line_hz=line_hz) + more)
+        text = _CONFIG.format(
+            repository=REPOSITORY, folder=folder, line_hz=line_hz, models_dir=models_dir or REPOSITORY / "models"
+        )
+        self.config_path.write_text(text + more)
         self.config = load(self.config_path)
         self.lines: list[str] = []
         self.verdicts: list[dict[str, Any]] = []

@@ -2,8 +2,8 @@
 
     peer -> publisher   first message   JSON hello {"role": "grabber", "camera"} or {"role": "inspector", "model", ...}
                         grabber         8 bytes, little endian: id of an amended trigger, 0 for "look at the file"
-                        inspector       a Finding, JSON; or {"recipes": [sha256, …]}: it judges by these from now on
-    publisher -> peer   inspector       {"recipes": [sha256, …]}: judge each frame by these
+                        inspector       a Finding, or a report of its plans, JSON
+    publisher -> peer   inspector       plans: which frames to judge by which recipe and model, JSON
                         recorder        one byte: the spool has grown
 
 Nothing here is needed for the truth: triggers stand in `announced.<camera>`, and the publisher looks there anyway.
@@ -18,36 +18,12 @@ from typing import Any
 
 from appliance import seqpacket
 from appliance.messages import Finding
-
-_RECIPES = b'{"recipes":'
+from appliance.messages.plan import PlanReport, encode_report
 
 
 def publisher_socket(runtime_dir: Path) -> Path:
     """Where the publisher listens."""
     return runtime_dir / "publisher.sock"
-
-
-def encode_recipes(sha256s: Sequence[str]) -> bytes:
-    """Write the recipes that frames are judged by, the one in use first."""
-    return _RECIPES + json.dumps(list(sha256s)).encode() + b"}"
-
-
-def is_recipes(message: bytes) -> bool:
-    """Whether a message is one of `encode_recipes`."""
-    return message.startswith(_RECIPES)
-
-
-def decode_recipes(message: bytes) -> list[str]:
-    """Read what `encode_recipes` wrote.
-
-    Raises:
-        ValueError: Something else.
-    """
-    content = json.loads(message)
-    sha256s = content["recipes"] if isinstance(content, dict) and "recipes" in content else None
-    if not isinstance(sha256s, list) or not all(isinstance(each, str) for each in sha256s):
-        raise ValueError(f"not a list of recipes: {message[:120]!r}")
-    return sha256s
 
 
 class PublisherLink:
@@ -87,9 +63,9 @@ class PublisherLink:
         """Hand a finding over."""
         self._send(finding.encode())
 
-    def acknowledge_recipes(self, sha256s: Sequence[str]) -> None:
-        """Say by which recipes each frame is judged that we take from now on."""
-        self._send(encode_recipes(sha256s))
+    def report_plans(self, reports: Sequence[PlanReport]) -> None:
+        """Say how far we are with the plans; every frame that we take from now on is judged by those that are ready."""
+        self._send(encode_report(reports))
 
     def poll(self) -> list[bytes]:
         """Take what the publisher says, notice when it has gone; call it when `fileno` is readable, or now and then."""

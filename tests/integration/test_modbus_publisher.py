@@ -13,6 +13,7 @@ from appliance.config import load, load_recipe, recipe_reference
 from appliance.gateway.registers import CommandCode, CommandStatus
 from appliance.messages import Finding, Trigger, TriggerFlag, VerdictWord
 from appliance.tally import AnnouncedWriter
+from appliance.testing.hello import inspector_hello
 from appliance.testing.patience import PATIENCE_S, wait_for
 from appliance.testing.ports import free_port
 from appliance.testing.whole_appliance import REPOSITORY
@@ -63,7 +64,7 @@ class Stand:
 
     def connect(self) -> None:
         recipe = recipe_reference(self.config.recipe, load_recipe(self.config.recipe))
-        inspector = {"role": "inspector", "model": {"name": "m", "sha256": "ab"}, "recipe": recipe}
+        inspector = inspector_hello([recipe], "deeppcb-nano")
         for link, hello in ((self.grabber, {"role": "grabber", "camera": "cam0"}), (self.inspector, inspector)):
             link.poll()
             wait_for(lambda link=link, hello=hello: link.connect(hello))

@@ -15,8 +15,9 @@ import pytest
 from appliance import seqpacket
 from appliance.box.status import read_status
 from appliance.config import load, load_recipe, recipe_reference
-from appliance.messages import Defect, Finding, Reason, Trigger, VerdictWord
+from appliance.messages import Defect, Finding, ModelRef, Reason, Trigger, VerdictWord
 from appliance.tally import AnnouncedWriter, DecidedReader, count
+from appliance.testing.hello import identity_of, inspector_hello
 from appliance.testing.patience import PATIENCE_S, patient_recipe, wait_for
 from appliance.testing.whole_appliance import REPOSITORY
 from appliance.wire.publisher_link import PublisherLink, publisher_socket
@@ -77,7 +78,7 @@ class Stand:
     def connect(self) -> None:
         recipe = recipe_reference(self.config.recipe, load_recipe(self.config.recipe))
         wait_for(lambda: self.grabber.connect({"role": "grabber", "camera": "cam0"}))
-        hello = {"role": "inspector", "model": {"name": "m", "sha256": "ab"}, "recipe": recipe}
+        hello = inspector_hello([recipe], "deeppcb-nano")
         wait_for(lambda: self.inspector.connect(hello))
 
     def announce(self, reason: Reason = Reason.NONE, age_ms: float = 0.0) -> Trigger:
@@ -121,7 +122,7 @@ def test_a_finding_becomes_the_verdict(stand: Stand) -> None:
     verdict = stand.next_verdict()
     assert (verdict["verdict"], verdict["reason"]) == ("NG", None)
     assert verdict["defects"] == [{"class_name": "spur", "score": 0.9, "box_px": [1, 2, 3, 4]}]
-    assert verdict["model"] == {"name": "m", "sha256": "ab"}
+    assert verdict["model"] == identity_of(ModelRef("deeppcb-nano")).reference
 
 
 def test_a_silent_inspector_costs_an_unknown_before_the_deadline(stand: Stand) -> None:
@@ -208,6 +209,7 @@ def test_what_a_killed_publisher_left_open_is_decided_late_and_never_sent(stand:
 
 def test_an_inspector_with_another_recipe_is_not_heard(stand: Stand) -> None:
     wait_for(lambda: stand.inspector.connect({"role": "inspector", "model": {}, "recipe": {"sha256": "other"}}))
+    wait_for(lambda: stand.inspector.connect(inspector_hello([{"name": "tabs", "sha256": "other"}], "m")))
 
     def is_refused() -> bool:
         stand.inspector.poll()

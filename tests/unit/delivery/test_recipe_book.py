@@ -11,7 +11,7 @@ def plan(name: str) -> PartPlan:
 
 
 def book() -> RecipeBook:
-    return RecipeBook(RecipeShelf("a", {name: plan(name) for name in "abc"}, {}))
+    return RecipeBook(RecipeShelf("a", {name: plan(name) for name in "abc"}))
 
 
 def at(trigger_id: int, exposed_ms: int = 0, count: int | None = None) -> Trigger:

@@ -1,0 +1,118 @@
+"""Models change on a running line: between two frames, whatever is killed meanwhile."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.rollout import read_audit, read_choices
+from appliance.testing.model_stand import ModelStand, part_image, recipe_text, white_image
+
+pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+
+FAILING = {"one": {}, "two": {"fails_on_white": True}}
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[ModelStand]:
+    with ModelStand(tmp_path) as stand:
+        yield stand
+
+
+def assert_exact(stand: ModelStand) -> None:
+    stand.drain()
+    stand.assert_each_trigger_has_one_verdict()
+    stand.assert_models_change_at_their_moments()
+    assert {verdict["reason"] for verdict in stand.verdicts} <= {None, "late", "ring_full"}
+
+
+def test_a_model_takes_over_between_two_frames_and_goes_back(stand: ModelStand) -> None:
+    stand.parts(10)
+    answer = stand.activate("two")
+    assert answer["status"] == "ok", answer
+    stand.parts(10)
+    assert stand.activate("two")["status"] == "duplicate"
+    choice = read_choices(stand.config.state_dir).recipes["a"]
+    assert (choice.model.ref, choice.previous.ref if choice.previous else None) == (stand.ref("two"), stand.ref("one"))
+    assert stand.activate("one", is_rollback=True)["status"] == "ok"
+    stand.parts(10)
+    assert_exact(stand)
+    assert [name for name, _ in stand.moments()] == ["one", "two", "one"]
+    assert {verdict["model"]["name"] for verdict in stand.verdicts} == {"one", "two"}
+    told = [(entry.by, entry.what, (entry.new or {})["name"]) for entry in read_audit(stand.config.state_dir)]
+    assert told == [("test", "activated", "two"), ("test", "rolled_back", "one")]
+    events = [record for record in stand.records() if record["kind"] == "model_event"]
+    assert [(event["event"], event["old_model"]["name"], event["model"]["name"]) for event in events] == [
+        ("activated", "one", "two"),
+        ("rolled_back", "two", "one"),
+    ]
+
+
+@pytest.mark.parametrize("victim", ["publish", "inspect"])
+def test_kill_9_after_a_change_leaves_the_new_model_in_use(stand: ModelStand, victim: str) -> None:
+    stand.parts(5)
+    assert stand.activate("two")["status"] == "ok"
+    stand.kill(victim)
+    stand.parts(10)
+    stand.drain()
+    stand.assert_each_trigger_has_one_verdict()
+    stand.assert_models_change_at_their_moments()
+    assert stand.verdicts[-1]["model"]["name"] == "two"
+    assert [name for name, _ in stand.moments()] == ["one", "two"]
+
+
+def test_an_inspector_killed_while_it_loads_is_asked_again(stand: ModelStand) -> None:
+    stand.parts(5)
+    stand.client._client.socket.send_json(stand.activation("two"))
+    stand.kill("inspect")
+    stand.parts(5)
+    stand.until(lambda: stand.moments()[-1][0] == "two")
+    stand.parts(10)
+    stand.drain()
+    stand.assert_each_trigger_has_one_verdict()
+    stand.assert_models_change_at_their_moments()
+    assert stand.verdicts[-1]["model"]["name"] == "two"
+
+
+def test_a_bundle_that_can_not_be_loaded_changes_nothing_and_says_why(stand: ModelStand) -> None:
+    stand.parts(5)
+    request = stand.activation("two") | {"contract_sha256": "0" * 64}
+    answer = stand.ask(request)
+    assert answer["status"] == "refused"
+    assert "is not the bundle that was activated" in answer["message"]
+    assert "\n" not in answer["message"]
+    assert stand.ask(stand.activation("two", "b"))["status"] == "unknown"
+    stand.parts(5)
+    assert_exact(stand)
+    assert {verdict["model"]["name"] for verdict in stand.verdicts} == {"one"}
+    assert not list(read_audit(stand.config.state_dir))
+
+
+@pytest.mark.parametrize("is_approved", [True, False])
+def test_a_model_that_fails_gives_way_only_where_its_recipe_allows_it(tmp_path: Path, is_approved: bool) -> None:
+    top = f"fall_back_to_previous_model = {str(is_approved).lower()}\nmodel_errors_to_fail = 2"
+    with ModelStand(tmp_path, recipes={"a": recipe_text("a", "one", top=top)}, models=FAILING) as stand:
+        stand.parts(5)
+        assert stand.activate("two")["status"] == "ok"
+        stand.parts(3)
+        stand.image = white_image
+        if is_approved:
+            stand.until(lambda: stand.moments()[-1][0] == "one")
+            stand.parts(5)
+            stand.until(lambda: read_choices(stand.config.state_dir).recipes["a"].model.name == "one")
+            choice = read_choices(stand.config.state_dir).recipes["a"]
+            assert choice.fell_back_from is not None
+            assert (choice.fell_back_from.name, choice.previous) == ("two", None)
+        else:
+            stand.until(lambda: not stand.states[-1]["ready"])
+            assert stand.states[-1]["error_id"] == 8
+            assert "model two of recipe a fails" in stand.states[-1]["not_ready_because"][0]
+            stand.image = part_image
+            stand.until(lambda: stand.states[-1]["ready"])
+        stand.drain()
+        stand.assert_each_trigger_has_one_verdict()
+        stand.assert_models_change_at_their_moments()
+        assert {verdict["reason"] for verdict in stand.verdicts} <= {None, "late", "ring_full", "model_error"}
+        events = [record["event"] for record in stand.records() if record["kind"] == "model_event"]
+        assert events == ["activated", "failed", "fell_back"][: 3 if is_approved else 2]
+        stand.until(lambda: [entry.what for entry in read_audit(stand.config.state_dir)] == events)
