@@ -33,7 +33,7 @@ def parse_toml(content: bytes, path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and lists in lists in lists
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
 

@@ -7,9 +7,11 @@ import sys
 from dataclasses import replace
 
 from appliance.limited.frames import write_frame
-from appliance.limited.limits import Limits
+from appliance.limited.limits import COPIES, Limits
 from appliance.limited.payload import Job, read_payload
 from appliance.limited.rights import Rights, give_up_rights, limit_memory, limit_time, peak_memory_mb
+
+_MIB = 1 << 20
 
 
 def main(name: str, payload_fd: int, answer_fd: int, limits: Limits) -> None:
@@ -18,7 +20,7 @@ def main(name: str, payload_fd: int, answer_fd: int, limits: Limits) -> None:
     module, _, function = name.partition(":")
     job: Job = getattr(importlib.import_module(module), function)
     request, blobs = read_payload(payload_fd)
-    rights = _limited(rights, limits)
+    rights = _limited(rights, limits, sum(len(blob) for blob in blobs))
     write_frame(answer_fd, b"S", rights.told())
     try:
         answer, out = job(request, blobs, lambda told: write_frame(answer_fd, b"P", told))
@@ -30,11 +32,11 @@ def main(name: str, payload_fd: int, answer_fd: int, limits: Limits) -> None:
     write_frame(answer_fd, b"R", {"answer": answer, "peak_mb": peak_memory_mb()})
 
 
-def _limited(rights: Rights, limits: Limits) -> Rights:
+def _limited(rights: Rights, limits: Limits, input_bytes: int) -> Rights:
     limit_time(limits.cpu_s, limits.wall_s + 5)
     if limits.uses_devices:
         return replace(rights, memory="not limited: the device's driver maps more than any limit")
-    return replace(rights, memory=limit_memory(limits.memory_mb))
+    return replace(rights, memory=limit_memory(limits.memory_mb + COPIES * input_bytes // _MIB))
 
 
 def _message(error: Exception, limits: Limits) -> str:

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 
+COPIES = 6
+"""A network is held several times while it is loaded: as bytes, parsed, checked, in ONNX Runtime, rearranged there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a child is held to; the defaults suit models of up to some hundred megabytes.
 
     Attributes:
-        memory_mb: Address space beyond what it has after its imports, MiB.
+        memory_mb: Address space beyond what it has after its imports and beyond `COPIES` times its input, MiB.
         cpu_s: CPU time of all its threads together, from its start.
         wall_s: Time for its function, on the wall clock.
         reply_mb: Largest answer with all blobs, MiB.

@@ -251,7 +251,7 @@ class ModelBundle(ConfinedModel):
             return ()
         try:
             cases = tuple(GoldenCase.model_validate(case) for case in json.loads(raw)["cases"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"model {self.name}: {GOLDEN_FILE} can't be used: {error!s:.200}") from error
         if strange := [case.file for case in cases if case.file not in self._contents]:
             raise ModelError(f"model {self.name}: {GOLDEN_FILE} names {strange}, which the bundle doesn't have")

@@ -15,8 +15,9 @@ from pathlib import Path, PurePosixPath
 from appliance.errors import ModelError
 from appliance.modelling.bundle import CONTRACT_FILE, MODEL_FILE, SEAL_FILE, SIGNATURE_FILE, ModelBundle
 
-MAX_FILE_BYTES = 2 << 30
-"""Protobuf, and so ONNX, has no larger messages."""
+MAX_BUNDLE_BYTES = 2 << 30
+"""All files together; protobuf, and so ONNX, has no larger messages."""
+_MAX_CONTRACT_BYTES = 4 << 20
 
 
 def load_bundle(folder: Path) -> ModelBundle:
@@ -28,12 +29,15 @@ def load_bundle(folder: Path) -> ModelBundle:
     """
     if not folder.is_dir():
         raise ModelError(f"model bundle {folder}: no such folder; expected one with {CONTRACT_FILE} and {MODEL_FILE}")
-    contract = _read_regular(folder, CONTRACT_FILE)
+    contract = _read_regular(folder, CONTRACT_FILE, _MAX_CONTRACT_BYTES)
     _check_seal(folder, contract)
     signature = _read_signature(folder, contract)
     bundle = ModelBundle.understand(contract, folder / CONTRACT_FILE)
     _refuse_unlisted(folder, set(bundle.files))
-    contents = {name: _read_verified(folder, name, expected) for name, expected in bundle.files.items()}
+    contents, left = {}, MAX_BUNDLE_BYTES
+    for name, expected in bundle.files.items():
+        contents[name] = _read_verified(folder, name, expected, left)
+        left -= len(contents[name])
     return bundle.with_contents(contents, signature)
 
 
@@ -47,7 +51,7 @@ def _seal(contract: bytes) -> bytes:
 
 
 def _check_seal(folder: Path, contract: bytes) -> None:
-    if _read_regular(folder, SEAL_FILE) != _seal(contract):
+    if _read_regular(folder, SEAL_FILE, _MAX_CONTRACT_BYTES) != _seal(contract):
         raise ModelError(
             f"model bundle {folder}: {CONTRACT_FILE} differs from what {SEAL_FILE} promises; copy the bundle again, "
             f"or, after a change on purpose: `cd {folder} && sha256sum {CONTRACT_FILE} > {SEAL_FILE}`"
@@ -59,7 +63,7 @@ def _read_signature(folder: Path, contract: bytes) -> bytes | None:
         return None
     from appliance.modelling.signature import check_signature  # noqa: PLC0415 (loads OpenSSL; few bundles need it)
 
-    signature = _read_regular(folder, SIGNATURE_FILE)
+    signature = _read_regular(folder, SIGNATURE_FILE, _MAX_CONTRACT_BYTES)
     check_signature(signature, contract, f"model bundle {folder}")
     return signature
 
@@ -73,8 +77,8 @@ def _refuse_unlisted(folder: Path, listed: set[str]) -> None:
         )
 
 
-def _read_verified(folder: Path, name: str, expected: str) -> bytes:
-    content = _read_regular(folder, name)
+def _read_verified(folder: Path, name: str, expected: str, max_bytes: int) -> bytes:
+    content = _read_regular(folder, name, max_bytes)
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise ModelError(
@@ -84,7 +88,7 @@ def _read_verified(folder: Path, name: str, expected: str) -> bytes:
     return content
 
 
-def _read_regular(folder: Path, name: str) -> bytes:
+def _read_regular(folder: Path, name: str, max_bytes: int) -> bytes:
     """Read a file inside the folder; no `..`, no absolute path, no symbolic link, no device."""
     path = PurePosixPath(name)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or path.as_posix() != name:
@@ -105,8 +109,9 @@ def _read_regular(folder: Path, name: str) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ModelError(f"model bundle {folder}: {name} is not a regular file")
-        if status.st_size > MAX_FILE_BYTES:
+        if status.st_size > max_bytes:
             raise ModelError(
-                f"model bundle {folder}: {name} has {status.st_size} bytes, expected {MAX_FILE_BYTES} at most"
+                f"model bundle {folder}: {name} has {status.st_size} bytes, at most {max_bytes} are left for it "
+                f"({MAX_BUNDLE_BYTES >> 30} GiB for all files, {_MAX_CONTRACT_BYTES >> 20} MiB for {CONTRACT_FILE})"
             )
-        return file.read()
+        return file.read(max_bytes)

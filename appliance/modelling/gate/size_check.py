@@ -13,6 +13,7 @@ from appliance.modelling.gate.limits import GraphLimits
 from appliance.modelling.gate.walk import subgraphs, title
 
 _GIB = 1 << 30
+_LARGE_BYTES = 1 << 16
 
 
 def check_sizes(model: ModelProto, where: str, *, batch: int, limits: GraphLimits | None = None) -> None:
@@ -21,19 +22,20 @@ def check_sizes(model: ModelProto, where: str, *, batch: int, limits: GraphLimit
     What shapes can't tell is found when the network runs in its limited child.
 
     Args:
-        model: Passed `check_graph`. Its free batch dimension is set, shapes are added.
+        model: Passed `check_graph`. Stays as it is.
         where: Begins the error's message.
         batch: Frames of the largest run.
     Raises:
         ModelError: Such a tensor, and which node makes it.
     """
     limits = limits or GraphLimits()
-    for value in model.graph.input:
+    slim = _without_weights(model)
+    for value in slim.graph.input:
         dims = value.type.tensor_type.shape.dim
         if dims and not dims[0].HasField("dim_value"):
             dims[0].dim_value = batch
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(slim, data_prop=True)
     except Exception:  # a network that confuses it may still be sound: the trial will show
         return
     for graph, value in _values(inferred.graph):
@@ -46,6 +48,23 @@ def check_sizes(model: ModelProto, where: str, *, batch: int, limits: GraphLimit
                 f"{where}: model.onnx: {_maker(graph, value.name)} makes a tensor of shape {shape}, "
                 f"{size / _GIB:,.1f} GiB; expected {limits.tensor_mb / 1024:,.1f} GiB at most"
             )
+
+
+def _without_weights(model: ModelProto) -> ModelProto:
+    """Copy a model without the content of its large tensors: shapes don't depend on them, and they would be copied."""
+    slim = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    graph = model.graph
+    slim.graph.MergeFrom(
+        GraphProto(
+            name=graph.name, node=graph.node, input=graph.input, output=graph.output, value_info=graph.value_info
+        )
+    )
+    for tensor in graph.initializer:
+        if tensor.ByteSize() > _LARGE_BYTES:
+            slim.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        else:
+            slim.graph.initializer.append(tensor)
+    return slim
 
 
 def _values(graph: GraphProto) -> Iterator[tuple[GraphProto, ValueInfoProto]]:

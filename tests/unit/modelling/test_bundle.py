@@ -129,6 +129,8 @@ BROKEN = [
     Broken("double class", '"burr", ', '"burr", "burr", ', "class names must differ"),
     Broken("local time", "+00:00", "", "created_at"),
     Broken("not TOML", "opset = 17", "opset = ", "not valid TOML"),
+    Broken("lists in lists", "opset = 17", f"opset = {'[' * 5000}", "not valid TOML"),
+    Broken("number without end", "opset = 17", f"opset = {'1' * 5000}", "not valid TOML"),
     Broken("parent path", '"golden/a.png" =', '"../a.png" =', "plain path inside the bundle"),
     Broken("absolute path", '"golden/a.png" =', '"/etc/passwd" =', "plain path inside the bundle"),
     Broken("crooked path", '"golden/a.png" =', '"golden/./a.png" =', "plain path inside the bundle"),
@@ -180,3 +182,10 @@ def test_golden_file_that_names_an_unknown_image_is_refused(folder):
     bundle = write_bundle(folder, contract())
     with pytest.raises(ModelError, match=r"golden/z\.png"):
         bundle.golden_cases()
+
+
+def test_file_too_large_to_be_read_is_refused_unread(folder):
+    with (folder / "golden" / "a.png").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ModelError, match=r"a\.png has 1099511627776 bytes, at most \d+ are left for it"):
+        load_bundle(folder)
