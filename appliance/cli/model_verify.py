@@ -40,7 +40,7 @@ def verify(
     max_batch: Annotated[
         int | None, typer.Option("--max-batch", min=1, help="Every batch size up to it; default: the configuration's.")
     ] = None,
-    memory_mb: Annotated[int, typer.Option("--memory-mb", min=64, help="Memory a model may take.")] = 2048,
+    memory_mb: Annotated[int, typer.Option("--memory-mb", min=64, help="Memory a model may take.")] = 4096,
     time_s: Annotated[int, typer.Option("--time-s", min=1, help="Time a model may take for everything.")] = 120,
     models_dir: ModelsDirOption = None,
     config: ConfigOption = None,

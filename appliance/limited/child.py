@@ -12,6 +12,8 @@ from appliance.limited.payload import Job, read_payload
 from appliance.limited.rights import Rights, give_up_rights, limit_memory, limit_time, peak_memory_mb
 
 _MIB = 1 << 20
+_OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")
+"""How ONNX Runtime words it."""
 
 
 def main(name: str, payload_fd: int, answer_fd: int, limits: Limits) -> None:
@@ -40,9 +42,12 @@ def _limited(rights: Rights, limits: Limits, input_bytes: int) -> Rights:
 
 
 def _message(error: Exception, limits: Limits) -> str:
+    words = " ".join(str(error).split())
     if isinstance(error, MemoryError):
         return f"out of memory: more than {limits.memory_mb} MiB asked for"
-    return " ".join(str(error).split())
+    if any(sign in words for sign in _OUT_OF_MEMORY):
+        return f"{words}; it was limited to {limits.memory_mb} MiB"
+    return words
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ class Limits:
 
     Attributes:
         memory_mb: Address space beyond what it has after its imports and beyond `COPIES` times its input, MiB.
-        cpu_s: CPU time of all its threads together, from its start.
+        cpu_s: CPU time for its function, of all threads together.
         wall_s: Time for its function, on the wall clock.
         reply_mb: Largest answer with all blobs, MiB.
         uses_devices: It works on a GPU: drivers map far more than any limit and write to device files, so address
@@ -21,7 +21,7 @@ class Limits:
             it may then take very long.
     """
 
-    memory_mb: int = 2048
+    memory_mb: int = 4096
     cpu_s: int = 120
     wall_s: float = 120.0
     reply_mb: int = 256

@@ -6,6 +6,7 @@ network           own network namespace (user_namespaces(7)), and      told in `
 writing, exec     landlock(7): no file may be written, made, removed   told in `Rights.files`
                   or executed; and RLIMIT_FSIZE 0
 memory, CPU, core setrlimit(2)                                         always there
+the machine's memory oom_score_adj 1000: it dies before anybody else  RLIMIT_AS alone
 the machine's CPU SCHED_IDLE and autogroup nice 19 (sched(7)), if asked  nice 19
 
 `unshare`, landlock and seccomp act on the calling thread and on threads made later: so they come before NumPy, whose
@@ -14,11 +15,13 @@ BLAS may start threads when it is imported.
 
 import contextlib
 import ctypes
+import math
 import os
 import platform
 import resource
 import signal
 import struct
+import time
 from dataclasses import asdict, dataclass
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -43,6 +46,7 @@ class Rights:
 def give_up_rights(*, uses_devices: bool, gives_way: bool) -> Rights:
     """Drop to the lowest priority, leave the network, stop writing; before any import that starts threads."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _write_own("oom_score_adj", "1000")
     if gives_way:
         _lowest_priority()
     _set_limit(resource.RLIMIT_CORE, 0)
@@ -64,7 +68,8 @@ def limit_memory(memory_mb: int) -> str:
 
 def limit_time(cpu_s: int, wall_s: float) -> None:
     """End this process by SIGXCPU or, should its parent be gone, by SIGALRM."""
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    spent_s = math.ceil(time.process_time())  # by the imports
+    resource.setrlimit(resource.RLIMIT_CPU, (spent_s + cpu_s, spent_s + cpu_s + 1))
     signal.setitimer(signal.ITIMER_REAL, wall_s)
 
 
@@ -84,8 +89,12 @@ def _lowest_priority() -> None:
     with contextlib.suppress(OSError):  # a container may forbid it; nice stays
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     # Our session is a group of its own, whose share of the CPU the two above don't lessen (sched(7), autogroup).
-    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as file:  # noqa: PTH123
-        file.write("19")
+    _write_own("autogroup", "19")
+
+
+def _write_own(name: str, value: str) -> None:
+    with contextlib.suppress(OSError), open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write(value)
 
 
 def _leave_network() -> str:

@@ -19,7 +19,7 @@ class GraphLimits:
     """
 
     file_mb: int = 1024
-    tensor_mb: int = 1024
+    tensor_mb: int = 4096
     nodes: int = 100_000
     depth: int = 8
 
