@@ -105,7 +105,7 @@ def _read_regular(folder: Path, name: str, max_bytes: int) -> bytes:
         raise ModelError(f"model bundle {folder}: {name} is missing; copy the bundle again, with all files") from None
     except OSError as error:
         raise ModelError(f"model bundle {folder}: {name} can't be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ModelError(f"model bundle {folder}: {name} is not a regular file")
@@ -114,4 +114,7 @@ def _read_regular(folder: Path, name: str, max_bytes: int) -> bytes:
                 f"model bundle {folder}: {name} has {status.st_size} bytes, at most {max_bytes} are left for it "
                 f"({MAX_BUNDLE_BYTES >> 30} GiB for all files, {_MAX_CONTRACT_BYTES >> 20} MiB for {CONTRACT_FILE})"
             )
-        return file.read(max_bytes)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(max_bytes)
+    finally:
+        os.close(descriptor)

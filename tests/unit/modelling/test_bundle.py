@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,4 +189,12 @@ def test_file_too_large_to_be_read_is_refused_unread(folder):
     with (folder / "golden" / "a.png").open("r+b") as file:
         file.truncate(1 << 40)
     with pytest.raises(ModelError, match=r"a\.png has 1099511627776 bytes, at most \d+ are left for it"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_is_no_file_is_refused_without_waiting_for_it(folder, make):
+    (folder / "model.onnx").unlink()
+    make(folder / "model.onnx")
+    with pytest.raises(ModelError, match=r"model\.onnx is not a regular file"):
         load_bundle(folder)
