@@ -1,6 +1,7 @@
 """`appliance model evaluate|compare|threshold`: what models are worth on labelled images."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -226,8 +227,8 @@ def _pairs(renamed: list[str]) -> dict[str, str]:
 
 def _check_html(path: Path | None) -> None:
     """Refuse before the long work what would fail after it."""
-    if path is not None and (path.suffix.lower() not in (".html", ".htm") or not path.parent.is_dir()):
-        raise typer.BadParameter(f"--html {path}: expected a file name ending in .html in a folder that exists")
+    if path is not None and (path.suffix.lower() not in (".html", ".htm") or not os.access(path.parent, os.W_OK)):
+        raise typer.BadParameter(f"--html {path}: expected a file name ending in .html in a folder that may be written")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ def _parse(path: Path) -> dict[str, Any]:
         content = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise DatasetError(f"labels {path}, line {error.lineno}: expected JSON, got: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a thousand brackets
+        raise DatasetError(f"labels {path}: expected JSON, got: {error}") from error
     for key in _KEYS:
         rows = content.get(key) if isinstance(content, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -113,7 +116,7 @@ def _corners(row: dict[str, Any], where: str) -> tuple[float, float, float, floa
         x, y, width, height = (float(number) for number in row["bbox"])
     except (KeyError, TypeError, ValueError):
         raise DatasetError(f"{where}: expected bbox as [x, y, width, height], got {row.get('bbox')!r}") from None
-    if not (width > 0 and height > 0):
+    if not (width > 0 and height > 0 and all(map(math.isfinite, (x, y, width, height)))):
         raise DatasetError(f"{where}: expected a bbox with width and height above 0, got {row['bbox']}")
     return x, y, x + width, y + height
 

@@ -6,6 +6,7 @@ exclusive and nothing is subtracted. Source: labelImg 1.8.6, libs/pascal_voc_io.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -92,7 +93,7 @@ def _corners(element: ElementTree.Element, where: str) -> tuple[float, float, fl
         x1, y1, x2, y2 = (float(text or "") for text in texts)
     except ValueError:
         raise DatasetError(f"{where}: expected numbers as {', '.join(_CORNERS)} in <bndbox>, got {texts}") from None
-    if not (x1 < x2 and y1 < y2):
+    if not (x1 < x2 and y1 < y2 and all(map(math.isfinite, (x1, y1, x2, y2)))):
         raise DatasetError(f"{where}: expected xmin < xmax and ymin < ymax, got {x1:g} {y1:g} {x2:g} {y2:g}")
     return x1, y1, x2, y2
 

@@ -74,10 +74,11 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 def _yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # impossible dates, a thousand brackets
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise DatasetError(f"{path}{line}: expected YAML, got: {getattr(error, 'problem', error)}") from error
+        told = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise DatasetError(f"{path}{line}: expected YAML, got: {told}") from error
 
 
 def _layout(content: dict[str, Any], path: Path) -> Layout:
@@ -95,7 +96,7 @@ def _layout(content: dict[str, Any], path: Path) -> Layout:
 
 def _names(names: Any, path: Path) -> tuple[str, ...]:
     """Take a list, or a mapping of dense ids to names."""
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+    if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names or len(set(map(str, names))) != len(names):
         raise DatasetError(f"{path}: expected names as a list, or as ids from 0 on, all different; got {names!r}")

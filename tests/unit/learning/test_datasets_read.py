@@ -114,9 +114,13 @@ def test_voc_lists_choose_the_split(tmp_path):
             VOC.format(name="a.png", size=1, objects=OBJECT.format(name="burr", difficult=0, box=("x", 1, 9, 5))),
             r"a\.xml, line 2: expected numbers as xmin",
         ),
+        (
+            VOC.format(name="a.png", size=1, objects=OBJECT.format(name="burr", difficult=0, box=(1, 1, "inf", 5))),
+            r"a\.xml, line 2: expected xmin < xmax",
+        ),
         (VOC.format(name="c.png", size=1, objects="").replace("a", "a", 1), r"expected one image 'c\.png'.*got none"),
     ],
-    ids=["not xml", "no name", "inside out", "letters", "no image"],
+    ids=["not xml", "no name", "inside out", "letters", "endless", "no image"],
 )
 def test_voc_that_is_broken_names_file_and_line(tmp_path, text, told):
     write_image(tmp_path / ("b.png" if "c.png" in text else "a.png"))
@@ -233,9 +237,10 @@ def test_coco_knows_crowds_and_parts(tmp_path):
         ({"image_id": 6}, r"annotations\[0\] \(id 1\): expected the id of an image as image_id, got 6"),
         ({"category_id": 1}, r"expected a category_id out of \[9\], got 1"),
         ({"bbox": [1, 2, 0, 4]}, "expected a bbox with width and height above 0"),
+        ({"bbox": [float("nan"), 2, 3, 4]}, "expected a bbox with width and height above 0, got .nan"),
         ({"bbox": None}, r"expected bbox as \[x, y, width, height\], got None"),
     ],
-    ids=["image", "category", "no area", "no box"],
+    ids=["image", "category", "no area", "not a number", "no box"],
 )
 def test_coco_that_is_broken_names_the_annotation(tmp_path, changes, told):
     with pytest.raises(DatasetError, match=told):
