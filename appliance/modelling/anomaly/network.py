@@ -12,6 +12,8 @@ from appliance.modelling.anomaly.memory import Memory, grid_positions
 
 GRID_OUTPUT = "anomaly.features"
 MAP_OUTPUT = "anomaly_map"
+MARGIN_PX = 32
+"""How far the picture is continued beyond its edges; a multiple of `GRID` and of the largest stride."""
 _SMOOTH_SIGMA = 1.0
 _SMOOTH_SIZE = 5
 
@@ -44,6 +46,7 @@ def grid_network(network: FeatureNetwork, height: int, width: int) -> onnx.Model
     """Bring all features to one grid of `GRID` px and to one output (N, C, height, width) float32."""
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
+    _pad_input(model)
     nodes, parts = _Nodes(model), []
     for name, stride in network.features.items():
         smooth = nodes.add("AveragePool", name, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1])
@@ -55,9 +58,29 @@ def grid_network(network: FeatureNetwork, height: int, width: int) -> onnx.Model
             scales = nodes.constant(f"scales.{stride}", np.array([1, 1, factor, factor], np.float32))
             smooth = nodes.add("Resize", smooth, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
         parts.append(smooth)
-    nodes.add("Concat", *parts, output=GRID_OUTPUT, axis=1)
+    wide = nodes.add("Concat", *parts, axis=1)
+    edge = MARGIN_PX // GRID
+    bounds = {"starts": [edge, edge], "ends": [edge + height, edge + width], "axes": [2, 3]}
+    slices = [nodes.constant(f"inner.{name}", np.array(values, np.int64)) for name, values in bounds.items()]
+    nodes.add("Slice", wide, *slices, output=GRID_OUTPUT)
     _declare(model, GRID_OUTPUT, ["N", "C", height, width])
     return model
+
+
+def _pad_input(model: onnx.ModelProto) -> None:
+    """Repeat the picture's outermost pixels around it.
+
+    Convolutions see zeros beyond the picture: without this every place near its edge would look like a defect.
+    """
+    graph = model.graph
+    picture, padded = graph.input[0].name, "anomaly.padded"
+    is_interleaved = graph.input[0].type.tensor_type.shape.dim[3].dim_value == 3
+    sides = [0, MARGIN_PX, MARGIN_PX, 0] if is_interleaved else [0, 0, MARGIN_PX, MARGIN_PX]
+    for node in graph.node:
+        node.input[:] = [padded if name == picture else name for name in node.input]
+    pads = numpy_helper.from_array(np.array(sides * 2, np.int64), "anomaly.margin")
+    graph.initializer.append(pads)
+    graph.node.insert(0, helper.make_node("Pad", [picture, pads.name], [padded], mode="edge"))
 
 
 def anomaly_network(network: FeatureNetwork, memory: Memory, height: int, width: int) -> onnx.ModelProto:
