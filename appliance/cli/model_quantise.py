@@ -7,14 +7,12 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from appliance.cli.model_choice import ModelsDirOption, find_bundle, find_models_dir
 from appliance.cli.model_evaluate import FormatOption
@@ -22,15 +20,7 @@ from appliance.cli.options import ConfigOption, JsonOption
 from appliance.errors import ConfigError, DatasetError, ModelError
 from appliance.modelling import load_bundle
 
-if TYPE_CHECKING:
-    from appliance.modelling.quantise import Figures, Outcome
-
 # Quantisation and evaluation are imported when a command runs: they would slow every other command down.
-
-_PIXELS = {
-    True: "the first convolution reads uint8 pixels",
-    False: "pixels become float before the first convolution: channels are scaled differently, and it pads",
-}
 
 
 def add(app: typer.Typer) -> None:
@@ -61,6 +51,9 @@ def quantize(
     split: Annotated[
         str | None, typer.Option("--split", help="Part of the set; default: val where it has one, else test, else all.")
     ] = None,
+    report_split: Annotated[
+        str | None, typer.Option("--report-split", help="Part of the set to report on besides; it decides nothing.")
+    ] = None,
     seven_bit_weights: Annotated[
         bool, typer.Option("--seven-bit-weights", help="For x86 processors without VNNI: 8-bit sums can't overflow.")
     ] = False,
@@ -69,53 +62,37 @@ def quantize(
     as_json: JsonOption = False,
 ) -> None:
     """Quantise a detector to INT8: the fastest that stays within the accuracy budget, or a refusal."""
-    from appliance.learning.datasets import TO_CHOOSE, read_dataset  # noqa: PLC0415 (see above)
-    from appliance.learning.evaluation import Evaluation, evaluate  # noqa: PLC0415
-    from appliance.modelling.quantise import (  # noqa: PLC0415
-        Budget,
-        Figures,
-        Order,
-        quantise,
-        read_calibration_set,
-        write_quantised,
-    )
+    from appliance.cli.quantise_text import quantise_document, quantise_lines, quantise_table  # noqa: PLC0415
+    from appliance.cli.quantise_validation import Validation  # noqa: PLC0415
+    from appliance.modelling.quantise import Budget, Order, quantise, read_calibration_set, write_quantised  # noqa: PLC0415
 
     bundle = load_bundle(find_bundle(model, models_dir, config))
     folder = find_models_dir(models_dir, config) / (name or f"{bundle.name}-int8")
     if folder.exists():
         raise ModelError(f"model bundle {folder}: is there already; choose another --as, or remove it")
-    calibrated = read_calibration_set(calibration, data)
-    labelled = read_dataset(dataset, file_format=file_format, split=split, preferred=TO_CHOOSE)
-    labelled = labelled.for_classes(bundle.class_names)
-    evaluations: dict[str, Evaluation] = {}
-
-    def measure(measured: Any) -> Figures:
-        evaluation = evaluations[measured.sha256] = evaluate(measured, labelled, resamples=0)
-        return _figures(evaluation)
-
+    validation = Validation(dataset, file_format, split, report_split, bundle.class_names)
     order = Order(
         bundle,
-        calibrated,
-        measure,
+        read_calibration_set(calibration, data),
+        validation.measure,
         Budget(max_map_drop, max_extra_escapes),
         _methods(methods),
         has_seven_bit_weights=seven_bit_weights,
     )
     with _progress() as report:
         outcome = quantise(order, report)
+    best = outcome.best.bundle
+    reported = validation.report(bundle, best) if outcome.holds else None
     if outcome.holds:
-        evaluation = evaluations[outcome.best.bundle.sha256]
-        write_quantised(
-            outcome,
-            folder,
-            made_by=_command(),
-            dataset={"name": dataset.name, "split": labelled.split or "all", "images": len(labelled.images)},
-            metrics={labelled.split or "validation": _metrics(evaluation)},
-        )
+        metrics = validation.metrics(best)
+        write_quantised(outcome, folder, made_by=_command(), dataset=validation.described, metrics=metrics)
     if as_json:
-        print(json.dumps(_document(outcome, folder), indent=2))
+        print(json.dumps(quantise_document(outcome, folder, reported), indent=2))
     else:
-        _tell(outcome, folder)
+        console = Console()
+        console.print(quantise_table(outcome, reported))
+        for line in quantise_lines(outcome, folder):
+            console.print(line, highlight=False, markup=False)
     if not outcome.holds:
         raise ModelError(outcome.refusal())
 
@@ -177,36 +154,6 @@ def _methods(said: str) -> tuple[str, ...]:
     return chosen
 
 
-def _figures(evaluation: Any) -> "Figures":
-    from appliance.modelling.quantise import Figures  # noqa: PLC0415 (see above)
-
-    if evaluation.map50 is None or evaluation.map50_95 is None:
-        raise DatasetError(
-            "validation images: expected some with labelled defects; without them nothing can be measured"
-        )
-    return Figures(
-        evaluation.map50,
-        evaluation.map50_95,
-        evaluation.escapes.count,
-        evaluation.escapes.total,
-        evaluation.false_rejects.count,
-        evaluation.false_rejects.total,
-        evaluation.missed_defects.count,
-        evaluation.missed_defects.total,
-    )
-
-
-def _metrics(evaluation: Any) -> dict[str, Any]:
-    figures = evaluation.figures()
-    names = ("map50", "map50_95", "escapes", "ng_parts", "escape_rate", "false_rejects", "ok_parts")
-    more = ("false_reject_rate", "missed_defects", "defects")
-    return {
-        "groups": [],
-        **{name: round(figures[name] or 0, 4) for name in (*names, *more)},
-        "ap50": {name: round(one["ap50"], 4) for name, one in figures["per_class"].items() if one["ap50"] is not None},
-    }
-
-
 def _command() -> str:
     """What was typed, paths by their last part alone: folders of the machine are nobody's business."""
     return shlex.join(["appliance", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])
@@ -231,77 +178,3 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
     with bar:
         yield report
-
-
-def _document(outcome: "Outcome", folder: Path) -> dict[str, Any]:
-    before_bytes, after_bytes = outcome.size_bytes
-    return {
-        "model": outcome.order.bundle.name,
-        "within_budget": outcome.holds,
-        "bundle": str(folder) if outcome.holds else None,
-        "budget": asdict(outcome.order.budget),
-        "method": outcome.best.method,
-        "nodes_in_float": list(outcome.best.in_float),
-        "weighted_nodes": len(outcome.prepared.regions.weighted),
-        "reads_uint8": outcome.best.reads_uint8,
-        "before": {**asdict(outcome.before), "bytes": before_bytes},
-        "after": {**asdict(outcome.best.figures), "bytes": after_bytes},
-        "speed": [{**asdict(speed), "factor": speed.factor} for speed in outcome.speeds],
-        "tried": [
-            {"method": trial.method, "in_float": len(trial.in_float), "carries": trial.carries, **asdict(trial.figures)}
-            for trial in outcome.trials
-        ],
-        "refusal": None if outcome.holds else outcome.refusal(),
-    }
-
-
-def _tell(outcome: "Outcome", folder: Path) -> None:
-    console = Console()
-    console.print(_table(outcome))
-    best = outcome.best
-    lines = [
-        (
-            f"method {best.method}; {len(best.in_float)} of {len(outcome.prepared.regions.weighted)} convolutions in "
-            f"float{': ' + ', '.join(best.in_float) if best.in_float else ''}"
-        ),
-        _PIXELS[best.reads_uint8],
-    ]
-    if (more := best.figures.escapes - outcome.before.escapes) > 0:
-        lines.append(
-            f"warning: {more} more NG parts pass as OK at score {outcome.order.bundle.thresholds.score:g}: choose it "
-            f"anew (`appliance model threshold`), or set --max-extra-escapes 0"
-        )
-    if outcome.speeds and max(speed.factor for speed in outcome.speeds) < 1.0:
-        lines.append("INT8 is slower than float on this machine; measure where it will run: `appliance model bench`")
-    if outcome.holds:
-        lines.append(f"written: {folder}; next: appliance model verify {folder.name}")
-    for line in lines:
-        console.print(line, highlight=False, markup=False)
-
-
-def _table(outcome: "Outcome") -> Table:
-    before, after = outcome.before, outcome.best.figures
-    table = Table("", "float", "INT8", "difference")
-    for title, one, other in (
-        ("mAP@0.5", before.map50, after.map50),
-        ("mAP@0.5:0.95", before.map50_95, after.map50_95),
-    ):
-        table.add_row(title, f"{one:.4f}", f"{other:.4f}", f"{100 * (other - one):+.2f} points")
-    for title, one_count, other_count, total in (
-        ("escapes", before.escapes, after.escapes, f"of {after.ng_parts} NG parts"),
-        ("false rejects", before.false_rejects, after.false_rejects, f"of {after.ok_parts} OK parts"),
-        ("missed defects", before.missed_defects, after.missed_defects, f"of {after.defects}"),
-    ):
-        table.add_row(title, str(one_count), str(other_count), f"{other_count - one_count:+d} {total}")
-    for speed in outcome.speeds:
-        table.add_row(
-            f"ms, threads {speed.threads}, batch {speed.batch}",
-            f"{speed.before_ms:.1f} (CPU {speed.before_cpu_ms:.1f})",
-            f"{speed.after_ms:.1f} (CPU {speed.after_cpu_ms:.1f})",
-            f"{speed.factor:.2f} x frames/s",
-        )
-    one_size, other_size = outcome.size_bytes
-    table.add_row(
-        "size, kB", f"{one_size / 1000:.0f}", f"{other_size / 1000:.0f}", f"{other_size / one_size:.2f} times"
-    )
-    return table

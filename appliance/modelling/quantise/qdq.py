@@ -18,6 +18,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from appliance.modelling.quantise.graph import Graph
 from appliance.modelling.quantise.input_path import keep_uint8
+from appliance.modelling.quantise.integer_head import to_integers
 from appliance.modelling.quantise.preparation import Prepared
 from appliance.modelling.quantise.ranges import Range
 from appliance.modelling.quantise.regions import ACTIVATIONS
@@ -48,13 +49,14 @@ def write_qdq(
 
     Args:
         ranges: Range of each float tensor.
-        nodes: Names of the nodes that are computed in 8 bits, of `prepared.regions`.
+        nodes: Names of the nodes that are computed in 8 bits, of `prepared.regions`; the head's become ConvInteger.
         has_seven_bit_weights: For x86 processors without VNNI, whose 8-bit sums may overflow.
         model: A copy of the prepared network with other outputs, for looking inside. Default: the network itself.
     """
     known = onnx.ModelProto()
     known.CopyFrom(onnx.shape_inference.infer_shapes(prepared.graph.model if model is None else model))
-    chosen = _with_activations(prepared.graph, nodes)
+    head = set(nodes) & set(prepared.regions.head)
+    chosen = _with_activations(prepared.graph, set(nodes) - head)
     types = {node.op_type for node in prepared.graph.nodes if node.name in chosen}
     quantiser = QDQQuantizer(
         known,
@@ -73,6 +75,7 @@ def write_qdq(
     written = quantiser.model.model
     path = prepared.path
     reads_uint8 = path is not None and path.zero_point is not None and keep_uint8(written, path)
+    to_integers(written, head, has_seven_bit_weights=has_seven_bit_weights)
     _tidy(written)
     return Quantised(written, reads_uint8)
 

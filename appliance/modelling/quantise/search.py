@@ -1,8 +1,8 @@
 """The search for the fastest INT8 network that stays within the budget.
 
-The head stays in float: 256 steps of logits are steps of a hundredth and more in every score. All else is 8 bits, by
-each method; if none holds the budget, more and more of the nodes that suffer most are left in float, then all that
-lies between the convolutions. Of several that hold it, the one that lets the least pass wins.
+Everything that can be 8 bits is, by each method; then the head is left in float, then more and more of the nodes that
+suffer most, then all that lies between the convolutions. Of several that hold the budget, the one that lets the least
+pass wins.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from appliance.modelling.quantise.trial import with_network
 RANKING_FRAMES = 8
 LARGEST_FLOAT_SHARE = 0.5
 """Of the weighted nodes; with more of them in float there is little left to gain."""
+HOPELESS = 10.0
+"""mAP points over budget: a method that loses so much at first isn't tried again."""
 
 Report = Callable[[str, int, int], None]
 """Told what is being done, how many of how many steps are done."""
@@ -80,10 +82,11 @@ class Search:
     def run(self, methods: Sequence[str]) -> Trial:
         """Search; returns the winner, or where nothing holds the budget, the one that came nearest."""
         ranges = self._ranges(methods)
-        for number, (method, chosen) in enumerate(ranges.items()):
-            self._report("each method", number, len(ranges))
-            self._try(method, chosen, self._prepared.regions.head)
-            self._report("each method", number + 1, len(ranges))
+        self._try_each(ranges, "head in 8 bits", ())
+        if not any(self._finds_as_much(trial) for trial in self._holding()):
+            hopeful = {trial.method for trial in self.trials if self._excess(trial)[1] < HOPELESS}
+            kept = {name: one for name, one in ranges.items() if not hopeful or name in hopeful}
+            self._try_each(kept, "head in float", self._prepared.regions.head)
         if not self._holding():
             self._widen(ranges)
         return min(self._holding() or self.trials, key=self._merit)
@@ -98,6 +101,12 @@ class Search:
             lambda done, total: self._report("calibration", done, total),
         )
         return {method: choose_ranges(method, histograms) for method in methods}
+
+    def _try_each(self, ranges: dict[str, dict[str, Range]], what: str, in_float: tuple[str, ...]) -> None:
+        for number, (method, chosen) in enumerate(ranges.items()):
+            self._report(f"{what}, {method}", number, len(ranges))
+            self._try(method, chosen, in_float)
+            self._report(f"{what}, {method}", number + 1, len(ranges))
 
     def _widen(self, ranges: dict[str, dict[str, Range]]) -> None:
         """Leave more in float by the best method so far: doubled until the budget holds, then halved back."""
@@ -151,6 +160,10 @@ class Search:
 
     def _holding(self) -> list[Trial]:
         return [trial for trial in self.trials if self._budget.holds(self.before, trial.figures)]
+
+    def _finds_as_much(self, trial: Trial) -> bool:
+        """Whether nothing is lost at the score threshold, where mAP doesn't look."""
+        return trial.figures.escapes <= self.before.escapes and not missed_more(self.before, trial.figures)
 
     def _excess(self, trial: Trial) -> tuple[int, float]:
         return self._budget.excess(self.before, trial.figures)

@@ -1,0 +1,82 @@
+"""The labelled images by which `appliance model quantize` measures."""
+
+from pathlib import Path
+from typing import Any
+
+from appliance.cli.quantise_text import Reported
+from appliance.errors import DatasetError
+from appliance.learning.datasets import TO_CHOOSE, Dataset, read_dataset
+from appliance.learning.evaluation import Evaluation, evaluate
+from appliance.modelling import ModelBundle
+from appliance.modelling.quantise import Figures
+
+
+class Validation:
+    """A split that decides, and perhaps one that is only reported on."""
+
+    def __init__(
+        self, folder: Path, file_format: str, split: str | None, report_split: str | None, class_names: tuple[str, ...]
+    ) -> None:
+        """Read the labels.
+
+        Raises:
+            DatasetError: They are broken, or of classes that the model doesn't know.
+        """
+        read = read_dataset(folder, file_format=file_format, split=split, preferred=TO_CHOOSE)
+        self._deciding = read.for_classes(class_names)
+        self._other: Dataset | None = None
+        if report_split is not None:
+            self._other = read_dataset(folder, file_format=file_format, split=report_split).for_classes(class_names)
+        self._evaluations: dict[str, Evaluation] = {}
+        self._reported: Evaluation | None = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the new bundle says of the images that decided."""
+        split = self._deciding.split or "all"
+        return {"name": self._deciding.folder.name, "split": split, "images": len(self._deciding.images)}
+
+    def measure(self, bundle: ModelBundle) -> Figures:
+        """Measure a bundle on the split that decides."""
+        evaluation = self._evaluations[bundle.sha256] = evaluate(bundle, self._deciding, resamples=0)
+        return _figures(evaluation)
+
+    def report(self, before: ModelBundle, after: ModelBundle) -> Reported | None:
+        """Measure both on the other split, if there is one."""
+        if self._other is None:
+            return None
+        self._reported = evaluate(after, self._other, resamples=0)
+        of_before = evaluate(before, self._other, resamples=0)
+        return str(self._other.split), _figures(of_before), _figures(self._reported)
+
+    def metrics(self, after: ModelBundle) -> dict[str, Any]:
+        """Return the `[metrics]` tables of a bundle that was measured, and reported on if there is another split."""
+        tables = {self._deciding.split or "validation": _metrics(self._evaluations[after.sha256])}
+        if self._other is not None and self._reported is not None:
+            tables[str(self._other.split)] = _metrics(self._reported)
+        return tables
+
+
+def _figures(evaluation: Evaluation) -> Figures:
+    if evaluation.map50 is None or evaluation.map50_95 is None:
+        raise DatasetError("validation images: expected some with labelled defects, got none: nothing can be measured")
+    return Figures(
+        evaluation.map50,
+        evaluation.map50_95,
+        evaluation.escapes.count,
+        evaluation.escapes.total,
+        evaluation.false_rejects.count,
+        evaluation.false_rejects.total,
+        evaluation.missed_defects.count,
+        evaluation.missed_defects.total,
+    )
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, Any]:
+    figures = evaluation.figures()
+    rates = ("escapes", "ng_parts", "escape_rate", "false_rejects", "ok_parts", "false_reject_rate")
+    return {
+        "groups": [],
+        **{name: round(figures[name] or 0, 4) for name in ("map50", "map50_95", *rates, "missed_defects", "defects")},
+        "ap50": {name: round(one["ap50"], 4) for name, one in figures["per_class"].items() if one["ap50"] is not None},
+    }
