@@ -31,10 +31,15 @@ def figures_table(figures: dict[str, Any]) -> Table:
     return table
 
 
+def _met(per_class: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the classes that the set doesn't have and the model didn't call on an OK part."""
+    return {name: one for name, one in per_class.items() if one["ng_parts"] or one["false_rejects"]}
+
+
 def per_class_table(per_class: dict[str, Any]) -> Table:
     """Show the figures of each class."""
     table = Table("class", "AP@0.5", "AP@0.5:0.95", "missed defects", "escapes", "false rejects")
-    for name, one in per_class.items():
+    for name, one in _met(per_class).items():
         table.add_row(
             name,
             _number(one["ap50"]),

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from appliance.errors import DatasetError
 
+MOST_NAMES = 20  # in one message
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledImage:
@@ -136,4 +138,5 @@ class Dataset:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names) or "none"
+    shown = ", ".join(f"'{name}'" for name in names[:MOST_NAMES]) or "none"
+    return shown if len(names) <= MOST_NAMES else f"{shown} and {len(names) - MOST_NAMES} more"

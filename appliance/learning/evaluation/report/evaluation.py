@@ -93,6 +93,7 @@ def _class_table(per_class: dict[str, Any]) -> str:
             f"{one['false_rejects']} of {one['ok_parts']}" if one["ok_parts"] else "",
         ]
         for name, one in per_class.items()
+        if one["ng_parts"] or one["false_rejects"]
     ]
     headings = ["class", "AP@0.5", "AP@0.5:0.95", "missed defects", "95 % interval", "escapes", "false rejects"]
     return f'<div class="card">{table(headings, rows)}</div>'
