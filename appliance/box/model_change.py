@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from appliance.box.status import read_status
 from appliance.clock import rfc3339
 from appliance.config import ApplianceConfig, Recipe, load_recipe
 from appliance.errors import ConfigError, ModelError, PeerSilent
 from appliance.inspection.judge import check_recipe
+from appliance.limited import Limits
 from appliance.messages import ModelRef
 from appliance.modelling import ModelBundle
+from appliance.modelling.gate.limits import GateLimits
 from appliance.modelling.gate.report import GateReport, Step
 from appliance.modelling.gate.verify import verify
 from appliance.modelling.signature import SignaturePolicy, load_trusted
@@ -142,10 +145,14 @@ def put_to_work(
 
 def _gate(config: ApplianceConfig, bundle: ModelBundle, report: Callable[[Step], None]) -> GateReport:
     settings = config.inspector
+    # The line comes first: on a busy machine the gate takes ten times as long, and costs no verdict.
+    is_running = read_status(config.runtime_dir, "inspect") is not None
     return verify(
         bundle,
         policy=SignaturePolicy.of(config.models),
+        limits=GateLimits(child=Limits(gives_way=is_running)),
         provider=settings.execution_provider,
+        provider_options=settings.provider_options,
         threads=settings.intra_op_num_threads,
         max_batch=settings.max_batch,
         report=report,

@@ -10,6 +10,7 @@ from appliance.errors import ModelError
 from appliance.inspection.batcher import Batcher, Waiting
 from appliance.inspection.cost import BatchCost
 from appliance.inspection.examiner import Examiner, Question
+from appliance.inspection.gather import Tilings
 from appliance.messages import ModelIdentity, ModelRef
 from appliance.modelling.detector import Detector
 from appliance.modelling.gate.golden import check_golden
@@ -54,6 +55,11 @@ class Task:
     def lease(self) -> FrameLease:
         """The frame's."""
         return self.frame.lease
+
+    @property
+    def tilings(self) -> Tilings:
+        """How the frame is to be cut, once for each way that a recipe asks for."""
+        return tuple(dict.fromkeys(question.tiling for question in self.questions))
 
 
 HeldBatch = list[Waiting[Task]]
@@ -109,6 +115,7 @@ def load_model(config: ApplianceConfig, ref: ModelRef, *, is_proved: bool = True
         provider=settings.execution_provider,
         threads=settings.intra_op_num_threads,
         max_batch=settings.max_batch,
+        provider_options=settings.provider_options,
     )
     cost = BatchCost()
     for size, took_ns in detector.session.warm_up():

@@ -19,7 +19,11 @@ def bare_frames_per_s(config: ApplianceConfig, seconds: float) -> float:
     bundle = load_trusted(config, load_recipe(config.recipe).model)
     options = config.inspector
     session = ModelSession(
-        bundle, provider=options.execution_provider, threads=options.intra_op_num_threads, max_batch=options.max_batch
+        bundle,
+        provider=options.execution_provider,
+        provider_options=options.provider_options,
+        threads=options.intra_op_num_threads,
+        max_batch=options.max_batch,
     )
     for _ in session.warm_up():
         pass

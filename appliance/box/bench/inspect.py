@@ -33,6 +33,7 @@ def bench_inspect(config: ApplianceConfig, repetitions: int = 30) -> dict[str, A
     session = ModelSession(
         bundle,
         provider=options.execution_provider,
+        provider_options=options.provider_options,
         threads=options.intra_op_num_threads,
         max_batch=options.max_batch,
     )
