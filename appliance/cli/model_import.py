@@ -165,9 +165,11 @@ def _name_and_numbers(said: str) -> tuple[str, tuple[float, ...]]:
 
 
 def _command(file: Path) -> str:
-    """What was typed, with the file's name alone: folders of the machine are nobody's business."""
+    """What was typed, files by their names alone: folders of the machine are nobody's business."""
     words = sys.argv[1:] if "import" in sys.argv else ["model", "import", str(file)]
-    return shlex.join(["appliance", *(file.name if word == str(file) else word for word in words)])
+    return shlex.join(
+        ["appliance", *(Path(word).name if "/" in word and Path(word).exists() else word for word in words)]
+    )
 
 
 @contextmanager

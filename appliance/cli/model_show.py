@@ -16,6 +16,7 @@ from appliance.config import load, load_recipe
 from appliance.errors import ConfigError, ModelError, NotRunning
 from appliance.modelling import ModelBundle, load_bundle
 from appliance.modelling.bundle import CONTRACT_FILE
+from appliance.rollout import model_in_use, read_choices
 
 
 def add(app: typer.Typer) -> None:
@@ -36,28 +37,33 @@ def list_models(models_dir: ModelsDirOption = None, config: ConfigOption = None,
     if not rows:
         console.print(f"no models in {folder}; appliance model import FILE --name NAME brings one", soft_wrap=True)
         return
-    table = Table("model", "task", "family", "input", "cl.", "sha256", "signed", "recipes", "mAP@0.5", box=None)
-    for column in table.columns[:7]:
+    table = Table("model", "family", "input", "cl.", "sha256", "signed", "active for", "mAP50", box=None)
+    for column in table.columns[:6]:
         column.no_wrap = True
     for row in rows:
         if "error" in row:
-            table.add_row(row["name"], "[red]broken[/red]", "", "", "", "", "", "", "")
+            table.add_row(row["name"], "[red]broken[/red]")
             continue
         table.add_row(
             row["name"],
-            row["task"],
             row["family"],
             row["input"],
             str(len(row["classes"])),
             row["sha256"][:8],
             "yes" if row["is_signed"] else "no",
             ", ".join(row["recipes"]) or "-",
-            ", ".join(f"{split} {figures['map50']:.3f}" for split, figures in row["metrics"].items()) or "-",
+            _map50(row["metrics"]),
         )
     console.print(table)
     for row in rows:
         if "error" in row:
             console.print(f"{row['name']}: {row['error']}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _map50(metrics: Mapping[str, Any]) -> str:
+    """Choose the split that training never saw."""
+    figures = metrics.get("test") or next(iter(metrics.values()), None)
+    return "-" if figures is None else f"{figures['map50']:.3f}"
 
 
 def show(
@@ -72,7 +78,8 @@ def show(
         "sha256": bundle.sha256,
         "contract_sha256": bundle.contract_sha256,
         "is_signed": bundle.signature_bytes is not None,
-        "recipes": _recipes_by_model(config).get(bundle.name, []),
+        "is_active": bool(recipes := _recipes_by_model(config).get(bundle.name, [])),
+        "recipes": recipes,
         "golden_images": [case.model_dump(mode="json") for case in bundle.golden_cases()],
     }
     if as_json:
@@ -106,6 +113,7 @@ def _row(path: Path, users: Mapping[str, list[str]]) -> dict[str, Any]:
         "sha256": bundle.sha256,
         "contract_sha256": bundle.contract_sha256,
         "is_signed": bundle.signature_bytes is not None,
+        "is_active": bundle.name in users,
         "recipes": users.get(bundle.name, []),
         "metrics": {split: {"map50": figures.map50} for split, figures in bundle.metrics.items()},
     }
@@ -117,18 +125,19 @@ def input_words(bundle: ModelBundle) -> str:
 
 
 def _recipes_by_model(config: Path | None) -> dict[str, list[str]]:
-    """Which recipes of the configuration name which model; nothing where there is no configuration."""
+    """Whose parts each model judges, by its name; nothing where there is no configuration."""
     try:
         settings = load(find_config(config))
     except NotRunning:
         return {}
+    choices = read_choices(settings.state_dir)
     users: dict[str, list[str]] = {}
     for path in (settings.recipe, *settings.recipes):
         try:
             recipe = load_recipe(path)
         except ConfigError:
             continue  # `appliance doctor` tells of it
-        users.setdefault(recipe.model, []).append(recipe.name)
+        users.setdefault(model_in_use(choices, recipe).name, []).append(recipe.name)
     return users
 
 
