@@ -43,10 +43,10 @@ def confusion(evaluation: Evaluation) -> NDArray[np.int64]:
 def confusion_table(evaluation: Evaluation) -> str:
     """Return the matrix as HTML; the shade is the share of the row. Classes that are nowhere are left out."""
     whole = confusion(evaluation)
-    is_met = whole.any(axis=0) | whole.any(axis=1)
-    is_met[-1] = True  # background
-    matrix = whole[is_met][:, is_met]
-    names = [name for name, is_shown in zip([*evaluation.class_names, _BACKGROUND], is_met, strict=True) if is_shown]
+    background = len(whole) - 1
+    met = [place for place in range(background) if whole[place].any() or whole[:, place].any()] + [background]
+    matrix = whole[np.ix_(met, met)]
+    names = [[*evaluation.class_names, _BACKGROUND][place] for place in met]
     rows = []
     for row, name in enumerate(names):
         total = max(1, int(matrix[row].sum()))
