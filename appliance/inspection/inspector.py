@@ -83,7 +83,9 @@ class Inspector:
         self._counters = InspectionCounters({name: CameraCounters() for name in names})
         self._publisher = PublisherLink(config.runtime_dir)
         self._session_thread = InferenceThread[Job, Inference](
-            lambda job: job[0].examiner.infer([waiting.frame.lease for waiting in job[1]])
+            lambda job: job[0].examiner.infer(
+                [waiting.frame.lease for waiting in job[1]], [waiting.frame.tilings for waiting in job[1]]
+            )
         )
 
     # -- start
@@ -235,7 +237,8 @@ class Inspector:
     ) -> None:
         """Let a frame wait for a model; one of a shape that it can't take is answered at once."""
         lease, trigger = frame.lease, frame.lease.trigger
-        refusal = model.examiner.refusal(lease)
+        task = Task(frame, questions)
+        refusal = model.examiner.refusal(lease, task.tilings)
         if refusal is not None:
             self._counters.cameras[camera].refused += 1
             for question in questions:
@@ -245,8 +248,7 @@ class Inspector:
         address, size_bytes = lease.pixels.__array_interface__["data"][0], lease.pixels.nbytes
         deadline_ns = trigger.exposed_ns + max(question.recipe.time_to_answer_ns for question in questions)
         frame.shares += 1
-        task, ready_ns = Task(frame, questions), time.monotonic_ns()
-        model.batcher.add(Waiting(camera, task, ready_ns, deadline_ns, address, size_bytes))
+        model.batcher.add(Waiting(camera, task, time.monotonic_ns(), deadline_ns, address, size_bytes))
 
     def _give_up_late_frames(self) -> None:
         for model in self._plans.models():

@@ -50,7 +50,7 @@ def test_each_frame_gets_one_finding_and_its_slot_is_free_again(tmp_path: Path) 
         ring = running.rings["top"]
         for trigger_id in range(1, 41):
             assert ring.offer((bad if trigger_id % 3 == 0 else good)(trigger_id), trigger_id) is Reason.NONE
-            running.findings(trigger_id - 8 if trigger_id > 8 else 0)
+            running.until(lambda: ring.leased < 8)  # a finding is told before its slot is given back
         told = by_trigger(running.findings(40))
         running.until(lambda: ring.leased == 0)
         for (_, trigger_id), finding in told.items():
@@ -232,3 +232,16 @@ def test_recipe_for_another_model_is_refused_before_anything_starts(tmp_path: Pa
 def test_missing_model_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="absent: no such folder"):
         Inspector(inspector_config(tmp_path, ["top"], model="absent"), Stage("inspect", tmp_path / "run"))
+
+
+def test_frame_larger_than_the_model_is_cut_into_tiles_where_the_recipe_says_so(tmp_path: Path) -> None:
+    large = FrameGeometry(160, 112, "Mono8")
+    with rig(tmp_path, {"top": large}, recipe=RECIPE + "[tiling]\noverlap_px = 16\n") as running:
+        image = np.random.default_rng(0).integers(30, 130, (112, 160), np.uint8)
+        image[16:32, 48:64] = 240  # lies in the overlap of two tiles
+        image[96:112, 144:160] = 240
+        assert running.rings["top"].offer(image, 1) is Reason.NONE
+        (finding,) = running.findings(1)
+        assert finding.verdict is VerdictWord.NG
+        assert sorted(defect.box_px for defect in finding.defects) == [(48, 16, 64, 32), (144, 96, 160, 112)]
+        running.until(lambda: running.rings["top"].leased == 0)
