@@ -73,7 +73,7 @@ def evaluate(
     _check_html(html)
     bundle = load_bundle(find_bundle(model, models_dir, config))
     rules = _recipe(recipe, score)
-    labelled = _read(dataset, (bundle,), file_format=file_format, split=split, classes=classes, renamed=renamed)
+    labelled = read_labelled(dataset, (bundle,), file_format=file_format, split=split, classes=classes, renamed=renamed)
     with _progress(bundle.name) as progress:
         evaluation = measure(bundle, labelled, rules, score=score, progress=progress)
     figures = evaluation.figures()
@@ -114,7 +114,7 @@ def compare(
     _check_html(html)
     bundles = tuple(load_bundle(find_bundle(name, models_dir, config)) for name in (model_a, model_b))
     rules = _recipe(recipe, score)
-    labelled = _read(dataset, bundles, file_format=file_format, split=split, classes=classes, renamed=renamed)
+    labelled = read_labelled(dataset, bundles, file_format=file_format, split=split, classes=classes, renamed=renamed)
     evaluations = []
     for bundle in bundles:
         with _progress(bundle.name) as progress:
@@ -164,7 +164,7 @@ def threshold(
     bundle = load_bundle(find_bundle(model, models_dir, config))
     if class_name is not None and class_name not in bundle.class_names:
         raise typer.BadParameter(f"--class {class_name}: {bundle.name} has {', '.join(bundle.class_names)}")
-    labelled = _read(
+    labelled = read_labelled(
         dataset, (bundle,), file_format=file_format, split=split, classes=classes, renamed=renamed, preferred=TO_CHOOSE
     )
     limits = Limits(max_escape_rate, max_false_reject_rate)
@@ -189,7 +189,7 @@ def _recipe(path: Path | None, score: float | None) -> Recipe | None:
     return load_recipe(path)
 
 
-def _read(
+def read_labelled(
     folder: Path,
     bundles: tuple[ModelBundle, ...],
     *,
@@ -199,6 +199,7 @@ def _read(
     renamed: list[str] | None,
     preferred: tuple[str, ...] | None = None,
 ) -> Any:
+    """Read the data set that a command's options describe, with the classes numbered as the models do."""
     from appliance.learning.datasets import TO_MEASURE, read_dataset  # noqa: PLC0415 (see above)
 
     task = bundles[0].task

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from appliance.cli.model_choice import ModelsDirOption, find_bundle, find_models_dir
-from appliance.cli.model_evaluate import FormatOption
+from appliance.cli.model_evaluate import ClassesOption, FormatOption, MapOption, read_labelled
 from appliance.cli.options import ConfigOption, JsonOption
 from appliance.errors import ConfigError, DatasetError, ModelError
 from appliance.modelling import load_bundle
@@ -54,6 +55,8 @@ def quantize(
     report_split: Annotated[
         str | None, typer.Option("--report-split", help="Part of the set to report on besides; it decides nothing.")
     ] = None,
+    classes: ClassesOption = None,
+    renamed: MapOption = None,
     seven_bit_weights: Annotated[
         bool, typer.Option("--seven-bit-weights", help="For x86 processors without VNNI: 8-bit sums can't overflow.")
     ] = False,
@@ -64,13 +67,23 @@ def quantize(
     """Quantise a detector to INT8: the fastest that stays within the accuracy budget, or a refusal."""
     from appliance.cli.quantise_text import quantise_document, quantise_lines, quantise_table  # noqa: PLC0415
     from appliance.cli.quantise_validation import Validation  # noqa: PLC0415
+    from appliance.learning.datasets import TO_CHOOSE  # noqa: PLC0415
     from appliance.modelling.quantise import Budget, Order, quantise, read_calibration_set, write_quantised  # noqa: PLC0415
 
     bundle = load_bundle(find_bundle(model, models_dir, config))
     folder = find_models_dir(models_dir, config) / (name or f"{bundle.name}-int8")
     if folder.exists():
         raise ModelError(f"model bundle {folder}: is there already; choose another --as, or remove it")
-    validation = Validation(dataset, file_format, split, report_split, bundle.class_names)
+    read = partial(
+        read_labelled,
+        dataset,
+        (bundle,),
+        file_format=file_format,
+        classes=classes,
+        renamed=renamed,
+        preferred=TO_CHOOSE,
+    )
+    validation = Validation(lambda name: read(split=name), split, report_split)
     order = Order(
         bundle,
         read_calibration_set(calibration, data),

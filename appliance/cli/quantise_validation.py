@@ -1,11 +1,11 @@
 """The labelled images by which `appliance model quantize` measures."""
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from appliance.cli.quantise_text import Reported
 from appliance.errors import DatasetError
-from appliance.learning.datasets import TO_CHOOSE, Dataset, read_dataset
+from appliance.learning.datasets import Dataset
 from appliance.learning.evaluation import Evaluation, evaluate
 from appliance.modelling import ModelBundle
 from appliance.modelling.quantise import Figures
@@ -14,19 +14,16 @@ from appliance.modelling.quantise import Figures
 class Validation:
     """A split that decides, and perhaps one that is only reported on."""
 
-    def __init__(
-        self, folder: Path, file_format: str, split: str | None, report_split: str | None, class_names: tuple[str, ...]
-    ) -> None:
+    def __init__(self, read: Callable[[str | None], Dataset], split: str | None, report_split: str | None) -> None:
         """Read the labels.
 
+        Args:
+            read: Reads a split of the set, its classes numbered as the model does.
         Raises:
             DatasetError: They are broken, or of classes that the model doesn't know.
         """
-        read = read_dataset(folder, file_format=file_format, split=split, preferred=TO_CHOOSE)
-        self._deciding = read.for_classes(class_names)
-        self._other: Dataset | None = None
-        if report_split is not None:
-            self._other = read_dataset(folder, file_format=file_format, split=report_split).for_classes(class_names)
+        self._deciding = read(split)
+        self._other = read(report_split) if report_split is not None else None
         self._evaluations: dict[str, Evaluation] = {}
         self._reported: Evaluation | None = None
 
