@@ -15,12 +15,16 @@ from appliance.testing.convolving_detector import BOX_PX, HEIGHT, WIDTH, frame_w
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a float model and labelled images, YOLO txt; it is the current one."""
-    (tmp_path / "squares").mkdir()
-    (tmp_path / "squares/classes.txt").write_text("bright\ndark\n")
-    for place, left in enumerate((None, 0, 8, 16, 24, 40)):
-        cv2.imwrite(str(tmp_path / f"squares/{place}.png"), frame_with_square(left, seed=place))
-        row = "" if left is None else f"0 {(left + BOX_PX / 2) / WIDTH} 0.5 {BOX_PX / WIDTH} {BOX_PX / HEIGHT}\n"
-        (tmp_path / f"squares/{place}.txt").write_text(row)
+    for split in ("val", "test"):
+        for kind in ("images", "labels"):
+            (tmp_path / f"squares/{kind}/{split}").mkdir(parents=True)
+        for place, left in enumerate((None, 0, 8, 16, 24, 40) if split == "val" else (None, 32)):
+            frame = frame_with_square(left, seed=place)
+            cv2.imwrite(str(tmp_path / f"squares/images/{split}/{split}{place}.png"), frame)
+            row = "" if left is None else f"0 {(left + BOX_PX / 2) / WIDTH} 0.5 {BOX_PX / WIDTH} {BOX_PX / HEIGHT}\n"
+            (tmp_path / f"squares/labels/{split}/{split}{place}.txt").write_text(row)
+    names = "names: [bright, dark]\nval: images/val\ntest: images/test\n"
+    (tmp_path / "squares/data.yaml").write_text(names)
     write_convolving_bundle(tmp_path / "models/float")
     write_convolving_bundle(tmp_path / "models/spoiled", hidden_bias=10000.0)
     monkeypatch.chdir(tmp_path)
@@ -64,19 +68,20 @@ def quantise(capsys: pytest.CaptureFixture[str], model: str, *more: str) -> tupl
 
 
 def test_quantise_writes_a_bundle_and_tells_what_it_is_worth(desk, capsys):
-    make_set(capsys, "--copy")
-    code, out, err = quantise(capsys, "float", "--json")
+    make_set(capsys, "--copy", "--include", "val*")
+    code, out, err = quantise(capsys, "float", "--report-split", "test", "--json")
     assert (code, err) == (ExitCode.OK, "")
     told = json.loads(out)
     assert told["within_budget"]
     assert told["reads_uint8"]
     assert told["before"]["map50"] == told["after"]["map50"] == pytest.approx(1.0)
+    assert (told["reported"]["split"], told["reported"]["after"]["escapes"]) == ("test", 0)
     assert told["after"]["bytes"] > 0
     assert all(row["factor"] > 0 for row in told["speed"])
     bundle = load_bundle(desk / "models/float-int8")
     assert bundle.quantisation is not None
     assert bundle.quantisation["calibration"]["images"] == 6
-    assert bundle.metrics["validation"].ng_parts == 5
+    assert (bundle.metrics["val"].ng_parts, bundle.metrics["test"].ng_parts) == (5, 1)
 
 
 def test_a_model_over_budget_is_refused_and_nothing_is_written(desk, capsys):
@@ -89,7 +94,7 @@ def test_a_model_over_budget_is_refused_and_nothing_is_written(desk, capsys):
 
 
 def test_the_images_may_lie_elsewhere(desk, capsys):
-    make_set(capsys, "--include", "[0-3].png", "--count", "3")
+    make_set(capsys, "--include", "val[0-3].png", "--count", "3")
     code, _, err = quantise(capsys, "float")
     assert (code, "--data DIR" in err) == (ExitCode.CONFIG, True)
     assert quantise(capsys, "float", "--data", "squares", "--as", "fast")[0] == ExitCode.OK
