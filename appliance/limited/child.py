@@ -1,4 +1,4 @@
-"""The limited child: `python -I -B -m appliance.limited.child MODULE:FUNCTION PAYLOAD_FD ANSWER_FD LIMITS`."""
+"""The limited child: `python -P -s -B -m appliance.limited.child MODULE:FUNCTION PAYLOAD_FD ANSWER_FD LIMITS`."""
 
 import importlib
 import json

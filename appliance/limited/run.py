@@ -117,7 +117,7 @@ def _child(job: Job, payload_fd: int, limits: Limits) -> Iterator[tuple[subproce
     process = None
     try:
         name = f"{job.__module__}:{job.__qualname__}"
-        words = [sys.executable, "-I", "-B", "-m", "appliance.limited.child", name, str(payload_fd), str(its_fd)]
+        words = [sys.executable, "-P", "-s", "-B", "-m", "appliance.limited.child", name, str(payload_fd), str(its_fd)]
         process = subprocess.Popen(  # noqa: S603 (our own interpreter and words)
             [*words, json.dumps(asdict(limits))],
             stdin=subprocess.DEVNULL,
@@ -146,7 +146,8 @@ def _environment() -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     # One BLAS thread and few arenas: each thread's arena would take 64 MiB of the address space that is limited.
     own = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-    return own | passed_on
+    packages = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # as they are found here
+    return own | packages | passed_on
 
 
 def _listen(

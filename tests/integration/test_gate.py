@@ -19,6 +19,7 @@ from appliance.modelling.detector import Detector
 from appliance.modelling.gate.golden import check_golden
 from appliance.modelling.gate.limits import GateLimits
 from appliance.modelling.gate.report import STEPS, Step
+from appliance.modelling.gate.trial import trial_blobs, trial_request, try_model
 from appliance.modelling.gate.verify import verify
 from appliance.modelling.signature import SignaturePolicy
 from appliance.testing.tiny_detector import write_tiny_bundle
@@ -52,9 +53,13 @@ def add_golden(folder: Path, *detections: tuple[str, float, tuple[float, float, 
     rewrite(folder)
 
 
-def test_shipped_model_passes_every_step() -> None:
+def test_shipped_model_passes_every_step_by_the_bytes_that_were_hashed(tmp_path: Path) -> None:
+    shutil.copytree(SHIPPED, tmp_path / "copy")
+    bundle = load_bundle(tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy")
     told: list[Step] = []
-    passed = verify(SHIPPED, max_batch=2, report=told.append)
+    passed = verify(bundle, max_batch=2, report=told.append)
+    assert (passed.sha256, passed.contract_sha256) == (bundle.sha256, bundle.contract_sha256)
     assert tuple(step.name for step in passed.steps) == STEPS
     assert told == list(passed.steps)
     details = {step.name: step.detail for step in passed.steps}
@@ -192,31 +197,46 @@ class Hostile:
     error: type[ModelError] = ModelError
 
 
-HOSTILE = [
-    Hostile("4 TiB of zeros", four_tib, r"node bomb \(ConstantOfShape\) makes a tensor"),
+IN_A_CHILD = [
     Hostile("memory at run time", memory_at_run_time, "session run of 1 frames failed: .*limited to 512 MiB"),
     Hostile("endless loop", endless_loop, r"step '[\w-]+', took more than 1 s of CPU time", Limits(cpu_s=1)),
-    Hostile("slow for ever", endless_loop, r"step '[\w-]+', not done after 1 s", Limits(wall_s=1)),
     Hostile(
         "external data through a hard link", external_data, r"initializer 'w' lies in another file, 'weights\.bin'"
     ),
+]
+REFUSED_BEFORE_IT_HURTS = [
+    Hostile("4 TiB of zeros", four_tib, r"node bomb \(ConstantOfShape\) makes a tensor"),
     Hostile("NaN", not_a_number, "output 'candidates' holds NaN or infinite values"),
     Hostile("other outputs", other_outputs, "expected outputs 'candidates'", error=ModelContractMismatch),
     Hostile("empty file", lambda: b"", r"is no ONNX file, or an empty one \(0 bytes\)"),
 ]
 
 
-@pytest.mark.parametrize("case", HOSTILE, ids=lambda case: case.name)
-def test_hostile_model_ends_in_one_line(folder: Path, case: Hostile) -> None:
+def put_in(folder: Path, case: Hostile) -> None:
     made = case.make()
     (folder / "model.onnx").write_bytes(made if isinstance(made, bytes) else made.SerializeToString())
     (folder.parent / "secret").write_bytes(bytes(64))
     (folder / "weights.bin").hardlink_to(folder.parent / "secret")  # as one of them would like it
     rewrite(folder)
+
+
+@pytest.mark.parametrize("case", IN_A_CHILD, ids=lambda case: case.name)
+def test_hostile_model_ends_in_one_line(folder: Path, case: Hostile) -> None:
+    put_in(folder, case)
     with pytest.raises(case.error, match=case.words) as refused:
         verify(folder, limits=GateLimits(child=case.child), threads=1)
     assert str(refused.value).startswith("model tabs: ")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("case", REFUSED_BEFORE_IT_HURTS, ids=lambda case: case.name)
+def test_hostile_model_is_refused_by_the_steps_themselves(folder: Path, case: Hostile) -> None:
+    put_in(folder, case)
+    bundle = load_bundle(folder)
+    options = {"provider": "CPUExecutionProvider", "threads": 1, "max_batch": 1}
+    request, blobs = trial_request(bundle, options, GateLimits().graph), map(memoryview, trial_blobs(bundle))
+    with pytest.raises(case.error, match=case.words):
+        try_model(request, list(blobs), lambda _: None)
 
 
 def test_nothing_runs_where_the_signature_is_missing(folder: Path) -> None:
@@ -224,9 +244,3 @@ def test_nothing_runs_where_the_signature_is_missing(folder: Path) -> None:
     with pytest.raises(ModelError, match="not signed"):
         verify(folder, policy=SignaturePolicy(is_required=True), report=told.append)
     assert [step.name for step in told] == ["hash"]
-
-
-def test_gate_judges_the_bytes_it_was_given(folder: Path) -> None:
-    bundle = load_bundle(folder)
-    shutil.rmtree(folder)
-    assert verify(bundle, threads=1).sha256 == bundle.sha256
