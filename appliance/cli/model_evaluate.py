@@ -21,7 +21,9 @@ from appliance.modelling import ModelBundle, load_bundle
 
 # Evaluation is imported when a command runs: pycocotools and what belongs to it would slow every other command down.
 
-DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of labelled images, or a COCO json.")]
+DatasetArgument = Annotated[
+    Path, typer.Argument(metavar="DATASET", help="Folder of labelled images, a COCO json, or a data.yaml.")
+]
 FormatOption = Annotated[
     Literal["auto", "voc", "yolo", "coco", "deeppcb", "masks"],
     typer.Option("--format", help="Format of the labels; auto looks at the files."),

@@ -39,7 +39,7 @@ def read_dataset(
     """Read labelled images.
 
     Args:
-        folder: The set's folder, or COCO's json file.
+        folder: The set's folder, COCO's json file, or YOLO's data.yaml.
         file_format: A key of `READERS`; "auto" looks at the files.
         split, preferred, class_names: As in `Request`.
         task: "detect" or "anomaly": decides where boxes and masks are both there.
@@ -56,7 +56,7 @@ def read_dataset(
 
 def _recognised(folder: Path, task: str) -> Reader:
     if folder.is_file():
-        return READERS["coco"]
+        return READERS["yolo" if folder.suffix in (".yaml", ".yml") else "coco"]
     seen = {name: told for name, reader in READERS.items() if (told := reader.recognise(folder))}
     if len(seen) > 1:  # both kinds of truth: the task knows which one it needs
         seen = {name: told for name, told in seen.items() if (name == "masks") == (task == "anomaly")}

@@ -85,7 +85,7 @@ class Dataset:
     """A set of labelled images.
 
     Attributes:
-        folder: Where it was read from: a folder, or COCO's json file.
+        folder: Where it was read from: a folder, or a file that describes the set.
         file_format: Name of its reader.
         split: The part of the set that this is; None for all of it.
         class_names: In the order of the images' class ids.

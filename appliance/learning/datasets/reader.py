@@ -17,7 +17,7 @@ class Request:
     """What shall be read.
 
     Attributes:
-        folder: The set's folder; COCO's json file is allowed too.
+        folder: The set's folder; COCO's json file and YOLO's data.yaml are allowed too.
         split: None for the first of `preferred` that the set has, else everything.
         preferred: To measure a model the test split; to choose something, the validation split.
         class_names: For YOLO sets that name no classes.

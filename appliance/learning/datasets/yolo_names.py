@@ -46,13 +46,13 @@ class Layout:
         return cls(folder, names, splits, label_folder)
 
 
-def read_layout(folder: Path) -> Layout | None:
-    """Read the set's YAML file; None where there is none with `names`.
+def read_layout(place: Path) -> Layout | None:
+    """Read a set's YAML file, or the one in its folder; None where there is none with `names`.
 
     Raises:
         DatasetError: It has `names`, but isn't what Ultralytics writes.
     """
-    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+    for path in [place] if place.is_file() else sorted([*place.glob("*.yaml"), *place.glob("*.yml")]):
         content = _yaml(path)
         if isinstance(content, dict) and "names" in content:
             return _layout(content, path)

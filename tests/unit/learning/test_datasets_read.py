@@ -182,6 +182,7 @@ def test_yolo_yaml_names_classes_and_splits(tmp_path, names):
     yolo(tmp_path, "1 0.5 0.5 0.1 0.1\n", f"path: /another/machine\nval: ../images\nnames: {names}\n")
     read = read_dataset(tmp_path)
     assert (read.class_names, read.used_names, read.split) == (("burr", "hole"), ["hole"], "val")
+    assert by_name(read_dataset(tmp_path / "data.yaml")) == by_name(read)
 
 
 def test_yolo_split_that_is_not_there_matters_only_when_it_is_read(tmp_path):
