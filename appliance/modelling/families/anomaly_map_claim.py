@@ -87,13 +87,20 @@ def _scale_doubts(facts: GraphFacts, score_map: _Output, score: _Output | None) 
 
 def _place(facts: GraphFacts, width: int, height: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Tell which part of the input a map shows: a smaller one is resized inside, coarser, or of the middle alone."""
-    if (width, height) == (facts.input_width, facts.input_height) or "crop_px" in facts.options.decode:
+    if "crop_px" in facts.options.decode:
         return {}, ()
     inside = {step.operator for step in facts.stem}
-    if "Resize" in inside and "Slice" not in inside:
+    is_whole = (width, height) == (facts.input_width, facts.input_height)
+    if "Slice" not in inside and (is_whole or "Resize" in inside):
         return {}, ()
     if "Slice" in inside and "Resize" not in inside:
         return {"crop_px": [width, height]}, ()
+    if "Slice" in inside:
+        doubt = (
+            f"of what it cuts out the middle {width}x{height}: pass --size with the size that it resizes to inside, "
+            f"such as 256x256, and --decode crop_px=[{width},{height}]"
+        )
+        return {}, (doubt,)
     inner, outer = f"{width}x{height}", f"{facts.input_width}x{facts.input_height}"
     doubt = (
         f"whether the map of {inner} covers all of the input of {outer}: pass --decode crop_px=[{width},{height}] for "
@@ -103,9 +110,11 @@ def _place(facts: GraphFacts, width: int, height: int) -> tuple[dict[str, Any], 
 
 
 def _preprocessing(facts: GraphFacts) -> tuple[Preprocessing, tuple[str, ...]]:
-    """anomalib from 1.1 on has its transforms inside the graph; before, ImageNet's were outside."""
-    resizes = any(step.operator == "Resize" for step in facts.stem)  # its exports leave antialiasing out
-    plain = Preprocessing("RGB8", 255.0, fit="stretch", resize="linear" if resizes else "antialiased")
+    """anomalib from 1.1 on has its transforms inside the graph; before, ImageNet's were outside.
+
+    It trains on antialiased pictures; the resize inside its exports isn't, and has nothing to do at the map's size.
+    """
+    plain = Preprocessing("RGB8", 255.0, fit="stretch", resize="antialiased")
     if facts.stem or facts.image.dtype == "uint8" or (said(facts, "mean") and said(facts, "std")):
         return plain, ()
     imagenet = Preprocessing("RGB8", 255.0, IMAGENET_MEAN, IMAGENET_STD, fit="stretch", resize="antialiased")
