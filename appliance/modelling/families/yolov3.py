@@ -68,6 +68,8 @@ def _recognise(facts: GraphFacts) -> Claim | None:
     if of_libreyolo or facts.options.family is not None:
         for one in dense_lists(facts):
             has_objectness = False if of_libreyolo else one.has_objectness(facts.class_count)
+            if has_objectness is None and facts.class_count is None:
+                has_objectness = one.layout == "anchors_first"
             if one.boxes is not None and one.values == "shares" and has_objectness is not None:
                 return claim_of_list("yolov3", facts, one, objectness=has_objectness, usual=CENTRED, nms_iou=0.45)
     return claim_of_raw_head("yolov3", facts, PUBLISHED_ANCHORS, usual=DARKNET)

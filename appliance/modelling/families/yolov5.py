@@ -83,7 +83,9 @@ def _fits(one: DenseList, facts: GraphFacts) -> bool:
         return has_objectness is False
     if has_objectness is False or (has_objectness is None and facts.class_count is not None):
         return False
-    return one.per_cell != 1 or bool((one.rows[:, 4] == 1).all())
+    if one.layout != "anchors_first" or not one.strides:
+        return False
+    return one.per_cell > 1 or bool((one.rows[:, 4] == 1).all())
 
 
 FAMILY = Family("yolov5", "detect", YoloV5Options, _decoder, _recognise)

@@ -15,11 +15,13 @@ from appliance.modelling.families.dense_evidence import DenseList, dense_lists
 from appliance.modelling.families.exporters import CENTRED, exporter
 from appliance.modelling.families.family import Family, OutputShapes, options_of
 from appliance.modelling.families.heads import HeadOptions, HeadShape, checked_head_decoder, head_decoder
+from appliance.modelling.importer.facts import Claim
 
 if TYPE_CHECKING:
     from appliance.modelling.bundle import ModelBundle
-    from appliance.modelling.importer.facts import Claim, GraphFacts
+    from appliance.modelling.importer.facts import GraphFacts
 
+_DISTRIBUTION = 64
 _OF_LIBREYOLO = ("yolo9", "yolo9_p2", "yolo9_e2e")
 
 
@@ -40,11 +42,24 @@ def _recognise(facts: GraphFacts) -> Claim | None:
     """Finished boxes in one list with room for the classes and nothing else."""
     if exporter(facts) == "libreyolo" and facts.metadata.get("model_family") not in _OF_LIBREYOLO:
         return None
-    lists = [one for one in dense_lists(facts) if one.boxes is not None]
+    asked = facts.options.family is not None
+    lists = [one for one in dense_lists(facts) if one.boxes is not None and (one.strides or asked)]
     wanted = [one for one in lists if _fits(one, facts)]
     if wanted:
         return claim_of_list("yolov8", facts, wanted[0], objectness=False, usual=CENTRED, nms_iou=0.7)
-    return refusal("yolov8", facts, lists)
+    return refusal("yolov8", facts, lists) or _refusal_of_distributions(facts)
+
+
+def _refusal_of_distributions(facts: GraphFacts) -> Claim | None:
+    """Heads cut off before their boxes: 16 bins for each side, alone or with the classes, in one map for each scale."""
+    channels = {output.shape[1] for output in facts.outputs if len(output.shape) == 4}
+    count = facts.class_count
+    if count is None or not ({_DISTRIBUTION + count} == channels or {_DISTRIBUTION, count} <= channels):
+        return None
+    reason = (
+        f"boxes are still distributions of {_DISTRIBUTION} numbers; export the whole model, up to its finished boxes"
+    )
+    return Claim("yolov8", seen="raw maps of a YOLOv8 head", doubts=(reason,))
 
 
 def _fits(one: DenseList, facts: GraphFacts) -> bool:

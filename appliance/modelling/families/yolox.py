@@ -56,9 +56,16 @@ def _recognise(facts: GraphFacts) -> Claim | None:
         if one.boxes is not None and _fits(one, facts):
             return claim_of_list("yolox", facts, one, objectness=True, usual=YOLOX, nms_iou=_NMS_IOU)
     for head in raw_heads(facts, per_cell=1):
-        if facts.class_count in (None, head.rows.shape[1] - 5):
+        if _is_raw(head, facts):
             return _claim_of_raw_head(head, facts)
     return None
+
+
+def _is_raw(head: RawHead, facts: GraphFacts) -> bool:
+    """Maps of heads with three anchors can be read as YOLOX with many classes, but their scores are raw, too."""
+    if facts.class_count is not None:
+        return bool(facts.class_count == head.rows.shape[1] - 5)
+    return kind_of_values(head.rows) == "shares"
 
 
 def _fits(one: DenseList, facts: GraphFacts) -> bool:
@@ -68,8 +75,9 @@ def _fits(one: DenseList, facts: GraphFacts) -> bool:
         has_objectness = one.layout == "anchors_first"
     if not has_objectness or one.values != "shares":
         return False
-    asked_for = facts.options.family is not None or exporter(facts) == "libreyolo"
-    return asked_for or (one.per_cell == 1 and not (one.rows[:, 4] == 1).all())
+    if facts.options.family is not None or exporter(facts) == "libreyolo":
+        return True
+    return one.layout == "anchors_first" and one.per_cell == 1 and not (one.rows[:, 4] == 1).all()
 
 
 def _claim_of_raw_head(head: RawHead, facts: GraphFacts) -> Claim:
