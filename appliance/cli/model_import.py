@@ -23,6 +23,42 @@ if TYPE_CHECKING:
 
 _DECIDED = "Default: as the family was trained."
 
+_File = Annotated[Path, typer.Argument(metavar="FILE", help="The ONNX file.")]
+_Name = Annotated[str, typer.Option("--name", help="Name of the model; a recipe says it.")]
+_Classes = Annotated[
+    str | None,
+    typer.Option("--classes", help="Class names: a,b,c or a file (a name a line, JSON list, YAML with names)."),
+]
+_UnnamedClasses = Annotated[
+    bool, typer.Option("--unnamed-classes", help="Call the classes class_0, class_1 … where nobody knows better.")
+]
+_Family = Annotated[str, typer.Option("--family", help="Decode family, or auto: found out.")]
+_Size = Annotated[str | None, typer.Option("--size", metavar="WxH", help="Input size where the file's is free.")]
+_PixelFormat = Annotated[
+    PixelFormat | None,
+    typer.Option("--pixel-format", help=f"Channel order; Mono8 feeds grey cameras. {_DECIDED}"),
+]
+_Divisor = Annotated[float | None, typer.Option("--divisor", help=f"255 for inputs of 0..1. {_DECIDED}")]
+_Mean = Annotated[str | None, typer.Option("--mean", help="Subtracted after the division: one or three numbers.")]
+_Std = Annotated[str | None, typer.Option("--std", help="Divided by after that: one or three numbers.")]
+_Fit = Annotated[Fit | None, typer.Option("--fit", help=f"How a frame comes to the size. {_DECIDED}")]
+_Resize = Annotated[Resize | None, typer.Option("--resize", help=f"How pixels are averaged. {_DECIDED}")]
+_PadValue = Annotated[int | None, typer.Option("--pad-value", min=0, max=255, help="Grey beside a letterbox.")]
+_Score = Annotated[float | None, typer.Option("--score", min=0, max=1, help="Least score of a defect.")]
+_NmsIou = Annotated[float | None, typer.Option("--nms-iou", min=0, max=1, help="Largest overlap of a class.")]
+_Decode = Annotated[
+    list[str] | None, typer.Option("--decode", metavar="KEY=JSON", help="Option of the family, e.g. anchors.")
+]
+_Constant = Annotated[
+    list[str] | None,
+    typer.Option("--constant", metavar="NAME=1,2", help="Value of an input beside the picture."),
+]
+_Golden = Annotated[
+    list[Path] | None,
+    typer.Option("--golden", help="Picture to keep with what the model finds; the gate compares."),
+]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a model of this name.")]
+
 
 def add(app: typer.Typer) -> None:
     """Register the command."""
@@ -30,50 +66,26 @@ def add(app: typer.Typer) -> None:
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The ONNX file.")],
+    file: _File,
     *,
-    name: Annotated[str, typer.Option("--name", help="Name of the model; a recipe says it.")],
-    classes: Annotated[
-        str | None,
-        typer.Option("--classes", help="Class names: a,b,c or a file (a name a line, JSON list, YAML with names)."),
-    ] = None,
-    unnamed_classes: Annotated[
-        bool, typer.Option("--unnamed-classes", help="Call the classes class_0, class_1 … where nobody knows better.")
-    ] = False,
-    family: Annotated[str, typer.Option("--family", help="Decode family, or auto: found out.")] = "auto",
-    size: Annotated[
-        str | None, typer.Option("--size", metavar="WxH", help="Input size where the file's is free.")
-    ] = None,
-    pixel_format: Annotated[
-        PixelFormat | None,
-        typer.Option("--pixel-format", help=f"Channel order; Mono8 feeds grey cameras. {_DECIDED}"),
-    ] = None,
-    divisor: Annotated[float | None, typer.Option("--divisor", help=f"255 for inputs of 0..1. {_DECIDED}")] = None,
-    mean: Annotated[
-        str | None, typer.Option("--mean", help="Subtracted after the division: one or three numbers.")
-    ] = None,
-    std: Annotated[str | None, typer.Option("--std", help="Divided by after that: one or three numbers.")] = None,
-    fit: Annotated[Fit | None, typer.Option("--fit", help=f"How a frame comes to the size. {_DECIDED}")] = None,
-    resize: Annotated[Resize | None, typer.Option("--resize", help=f"How pixels are averaged. {_DECIDED}")] = None,
-    pad_value: Annotated[
-        int | None, typer.Option("--pad-value", min=0, max=255, help="Grey beside a letterbox.")
-    ] = None,
-    score: Annotated[float | None, typer.Option("--score", min=0, max=1, help="Least score of a defect.")] = None,
-    nms_iou: Annotated[
-        float | None, typer.Option("--nms-iou", min=0, max=1, help="Largest overlap of a class.")
-    ] = None,
-    decode: Annotated[
-        list[str] | None, typer.Option("--decode", metavar="KEY=JSON", help="Option of the family, e.g. anchors.")
-    ] = None,
-    constant: Annotated[
-        list[str] | None,
-        typer.Option("--constant", metavar="NAME=1,2", help="Value of an input beside the picture."),
-    ] = None,
-    golden: Annotated[
-        list[Path] | None,
-        typer.Option("--golden", help="Picture to keep with what the model finds; the gate compares."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of this name.")] = False,
+    name: _Name,
+    classes: _Classes = None,
+    unnamed_classes: _UnnamedClasses = False,
+    family: _Family = "auto",
+    size: _Size = None,
+    pixel_format: _PixelFormat = None,
+    divisor: _Divisor = None,
+    mean: _Mean = None,
+    std: _Std = None,
+    fit: _Fit = None,
+    resize: _Resize = None,
+    pad_value: _PadValue = None,
+    score: _Score = None,
+    nms_iou: _NmsIou = None,
+    decode: _Decode = None,
+    constant: _Constant = None,
+    golden: _Golden = None,
+    overwrite: _Overwrite = False,
     models_dir: ModelsDirOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -76,11 +76,13 @@ def foreign_network(
         "output0", _TYPES["float16" if dtype == "float16" else "float32"], [batch, 6, "cells" if free_size else cells]
     )
     graph = helper.make_graph(writer.nodes, "foreign", inputs, [output], writer.weights)
+    return _file(graph, opset, 3 if lists_weights else 8, NAMES if metadata is None else metadata)
+
+
+def _file(graph: Any, opset: int, ir_version: int, metadata: Mapping[str, str]) -> bytes:
     opsets = [helper.make_opsetid("", opset)]
-    model = helper.make_model(
-        graph, opset_imports=opsets, ir_version=3 if lists_weights else 8, producer_name="exporter"
-    )
-    helper.set_model_props(model, dict(NAMES if metadata is None else metadata))
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=ir_version, producer_name="exporter")
+    helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
     return content
