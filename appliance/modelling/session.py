@@ -163,7 +163,10 @@ class ModelSession:
             options.setdefault(provider.threads_option, str(self.threads))
         try:
             session = ort.InferenceSession(
-                onnx_bytes, self._session_options(), providers=[(provider.name, options), *provider.behind]
+                onnx_bytes,
+                self._session_options(),
+                providers=[(provider.name, options), *provider.behind],
+                enable_fallback=0,  # else its Python part tries the CPU's after any failure, and prints that
             )
         except Exception as error:  # as in `run`
             raise ModelError(

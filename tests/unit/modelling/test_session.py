@@ -128,3 +128,11 @@ def test_network_of_fixed_batch_gives_the_same_rows_as_a_free_one(tmp_path: Path
     fixed = ModelSession(write_tiny_bundle(tmp_path / "fixed", fixed_batch=fixed_batch), provider=CPU, max_batch=4)
     for size in (1, 2, 3, 4):
         assert np.array_equal(fixed.run(noise(size))[0], free.run(noise(size))[0])
+
+
+def test_refused_network_is_not_tried_again_in_another_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = write_tiny_bundle(tmp_path / "tiny")
+    damaged = with_network(bundle, bundle.onnx_bytes.replace(b"AveragePool", b"Average\xf4ool"))
+    with pytest.raises(ModelError, match=r"refuses model\.onnx"):
+        ModelSession(damaged, provider=CPU)
+    assert capsys.readouterr().out == ""
