@@ -106,9 +106,14 @@ class Child:
         if "READY" in notification or "WATCHDOG" in notification:
             self._alive_at = time.monotonic()
 
+    @property
+    def is_expected(self) -> bool:
+        """Whether others may wait for it: it is needed at all times."""
+        return self.spec.only_while is None
+
     def is_start_due(self) -> bool:
         """Tell whether a waiting process should be spawned now."""
-        return self.state is ChildState.WAITING and time.monotonic() >= self._start_at
+        return self.state is ChildState.WAITING and time.monotonic() >= self._start_at and self.spec.is_needed
 
     def is_hung(self) -> bool:
         """Tell whether it has been silent for longer than its state allows."""

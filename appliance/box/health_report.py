@@ -19,12 +19,14 @@ class HealthReport:
 
 
 def liveness(status: dict[str, Any]) -> HealthReport:
-    """Whether every process of the table is up, by its own word of the last 3 s.
+    """Whether every process that a verdict or record needs is up, by its own word of the last 3 s.
 
     Args:
         status: As `appliance_status` gives it.
     """
-    down = [name for name, process in status["processes"].items() if not process["up"]]
+    down = [
+        name for name, process in status["processes"].items() if not process["up"] and not process.get("is_optional")
+    ]
     return HealthReport(not down, {"healthy": not down, "down": down})
 
 

@@ -100,18 +100,10 @@ def put_to_work(
         ModelError: The bundle, the gate, the recipe's classes or the inspector refuse it: nothing is changed.
         PeerSilent: The publisher doesn't answer; `appliance status` shows what runs.
     """
-    bundle = load_trusted(config, wanted.name)
-    if wanted.contract_sha256 not in {None, bundle.contract_sha256}:
-        raise ModelError(
-            f"model {wanted.name}: {config.models_dir / wanted.name} holds another bundle now: expected sha256 "
-            f"{str(wanted.contract_sha256)[:12]}… of model.toml, got {bundle.contract_sha256[:12]}…; put that one back"
-        )
-    check_recipe(recipe, bundle)
-    passed = _gate(config, bundle, report)
+    new, passed = let_through(config, recipe, wanted, report)
     file = ChoicesFile(config.state_dir)
     began = time.monotonic()
     try:
-        new = ModelRef(bundle.name, bundle.contract_sha256)
         if file.try_lock():
             word = "rolled_back" if is_rollback else "activated"
             old = _write_down(config, file, recipe, new, AuditEntry("", by, word, recipe.name))
@@ -141,6 +133,24 @@ def put_to_work(
         gate=passed,
         swap_s=time.monotonic() - began,
     )
+
+
+def let_through(
+    config: ApplianceConfig, recipe: Recipe, wanted: ModelRef, report: Callable[[Step], None]
+) -> tuple[ModelRef, GateReport]:
+    """Put a model to the test, for a recipe; gives the very bundle that passed.
+
+    Raises:
+        ModelError: As `put_to_work`.
+    """
+    bundle = load_trusted(config, wanted.name)
+    if wanted.contract_sha256 not in {None, bundle.contract_sha256}:
+        raise ModelError(
+            f"model {wanted.name}: {config.models_dir / wanted.name} holds another bundle now: expected sha256 "
+            f"{str(wanted.contract_sha256)[:12]}… of model.toml, got {bundle.contract_sha256[:12]}…; put that one back"
+        )
+    check_recipe(recipe, bundle)
+    return ModelRef(bundle.name, bundle.contract_sha256), _gate(config, bundle, report)
 
 
 def _gate(config: ApplianceConfig, bundle: ModelBundle, report: Callable[[Step], None]) -> GateReport:

@@ -5,6 +5,7 @@
     record        stage record             last    journals those last words
     inspect       stage inspect            second  judges the frames still lent to it
     grab-<cam>    stage grab <cam>         first   no new triggers, so that the others can finish
+    shadow        stage shadow             first   only while a shadow model is set; no verdict depends on it
     modbus        stage modbus             third   only with [modbus] enabled; its PLCs hear the last words too
     health        stage health             last    only with [health] enabled; tells monitoring till the end
 
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.config import ApplianceConfig
+from appliance.rollout import shadow_path
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,19 @@ class ProcessSpec:
         argv: Full command line.
         stop_rank: Processes stop in ascending order; equal ranks stop together.
         watchdog_s: A process that doesn't report a completed loop iteration for so long is killed and restarted.
+        only_while: It runs only while this file exists, ends by itself when it goes, and nobody waits for it.
     """
 
     name: str
     argv: tuple[str, ...]
     stop_rank: int
     watchdog_s: float = 5.0
+    only_while: Path | None = None
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether it should run now."""
+        return self.only_while is None or self.only_while.exists()
 
 
 def process_table(
@@ -53,6 +62,7 @@ def process_table(
         ProcessSpec("record", stage("record"), stop_rank=3),
         ProcessSpec("inspect", stage("inspect"), stop_rank=1),
         *(ProcessSpec(f"grab-{camera.name}", stage("grab", camera.name), stop_rank=0) for camera in config.cameras),
+        ProcessSpec("shadow", stage("shadow"), stop_rank=0, watchdog_s=15.0, only_while=shadow_path(config.state_dir)),
         *((ProcessSpec("modbus", stage("modbus"), stop_rank=2),) if config.modbus.enabled else ()),
         *((ProcessSpec("health", stage("health"), stop_rank=3),) if config.health.enabled else ()),
     )

@@ -16,6 +16,7 @@ from appliance.box.supervisor import STATUS_NAME
 from appliance.clock import NS_PER_S
 from appliance.config import ApplianceConfig, CameraConfig, load_recipe
 from appliance.errors import NotRunning
+from appliance.rollout import read_shadows
 from appliance.tally import TallyCounts, count
 
 FRESH_S = 3.0
@@ -36,7 +37,8 @@ def appliance_status(config: ApplianceConfig) -> dict[str, Any]:
         TallyError: A tally file is foreign.
     """
     runtime_dir = config.runtime_dir
-    names = [spec.name for spec in process_table(config, Path("-"), os.getpid())]
+    table = [spec for spec in process_table(config, Path("-"), os.getpid()) if spec.is_needed]
+    names = [spec.name for spec in table]
     said = {name: read_status(runtime_dir, name) for name in names}
     if not any(said.values()):
         raise NotRunning(f"no appliance runs in {runtime_dir}; start one: appliance run --config FILE")
@@ -56,7 +58,8 @@ def appliance_status(config: ApplianceConfig) -> dict[str, Any]:
         "result_lane": {key: results.get(key) for key in _RESULT_LANE},
         "recorder": {key: recorder.get(key) for key in _RECORDER},
         "cameras": {camera.name: _camera(camera, counts[camera.name], said) for camera in config.cameras},
-        "processes": _processes(runtime_dir, said),
+        "models": _models(config, publisher),
+        "processes": _processes(runtime_dir, said, {spec.name for spec in table if spec.only_while is not None}),
     }
 
 
@@ -113,7 +116,17 @@ def _of_camera(said: dict[str, Any] | None, camera: str) -> dict[str, Any]:
     return content
 
 
-def _processes(runtime_dir: Path, said: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
+def _models(config: ApplianceConfig, publisher: dict[str, Any]) -> dict[str, Any]:
+    """By recipe: the model in use, since when, what failed; and the model that only watches."""
+    told: dict[str, Any] = publisher.get("models", {})
+    shadows = read_shadows(config.state_dir)
+    return {
+        name: {**content, "shadow": shadows[name].model.name if name in shadows else None}
+        for name, content in told.items()
+    }
+
+
+def _processes(runtime_dir: Path, said: dict[str, dict[str, Any] | None], optional: set[str]) -> dict[str, Any]:
     supervisor = read_status(runtime_dir, STATUS_NAME.split(".")[1]) or {}
     restarts: dict[str, int] = supervisor.get("restarts", {})
     processes: dict[str, Any] = {}
@@ -121,6 +134,7 @@ def _processes(runtime_dir: Path, said: dict[str, dict[str, Any] | None]) -> dic
         usage = process_usage(content["pid"]) if content else None
         processes[name] = {
             "up": content is not None,
+            "is_optional": name in optional,
             "pid": content["pid"] if content else None,
             "up_s": content.get("up_s") if content else None,
             "restarts": restarts.get(name),

@@ -84,7 +84,7 @@ class Supervisor:
         """Spawn the processes; those that stop first (the cameras) start last, once somebody can judge their frames."""
         self._started_at = time.monotonic()
         for child in self.children:
-            if self._may_start(child):
+            if child.spec.is_needed and self._may_start(child):
                 child.start()
 
     def step(self) -> None:
@@ -112,8 +112,8 @@ class Supervisor:
 
     @property
     def is_up(self) -> bool:
-        """Whether every process has reported READY=1 and is alive."""
-        return all(child.state is ChildState.UP for child in self.children)
+        """Whether every process that is needed at all times has reported READY=1 and is alive."""
+        return all(child.state is ChildState.UP for child in self.children if child.is_expected)
 
     @property
     def has_ended(self) -> bool:
@@ -154,12 +154,15 @@ class Supervisor:
         first_rank = min(other.spec.stop_rank for other in self.children)
         if child.spec.stop_rank > first_rank or time.monotonic() - self._started_at > FIRST_RANK_PATIENCE_S:
             return True
-        return all(other.was_ever_up for other in self.children if other.spec.stop_rank > first_rank)
+        others = (other for other in self.children if other.is_expected)
+        return all(other.was_ever_up for other in others if other.spec.stop_rank > first_rank)
 
     def _judge_end(self, child: Child, pid: int | None, status: int) -> None:
         how = f"signal {-status}" if status < 0 else f"exit code {status}"
         said = f": {child.error_line}" if child.error_line else ""
-        if not child.was_ever_up and not self.is_stopping:
+        if status == 0 and not child.spec.is_needed:
+            return
+        if child.is_expected and not child.was_ever_up and not self.is_stopping:
             if status > 0 and status in set(ExitCode) - _UNPLANNED:
                 failure = StageFailed(child.error_line or f"{child.spec.name} ended with {how} before it was ready")
                 failure.exit_code = ExitCode(status)

@@ -10,6 +10,7 @@ from appliance.cli import (
     model_life,
     model_quantise,
     model_run,
+    model_shadow,
     model_show,
     model_verify,
 )
@@ -25,3 +26,4 @@ model_quantise.add(app)
 model_fit.add(app)
 model_bench.add(app)
 model_life.add(app)
+model_shadow.add(app)

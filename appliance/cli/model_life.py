@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from appliance.box.whereabouts import find_config
 from appliance.cli.options import ConfigOption, JsonOption
@@ -18,7 +17,7 @@ from appliance.messages import ModelRef
 from appliance.rollout import read_audit
 from appliance.rollout.audit import whoami
 
-_NICE = 5
+NICE = 5
 """The test runs beside a line: a quarter of a busy processor, not half of it; and not so little that it never ends."""
 
 RecipeOption = Annotated[
@@ -61,11 +60,12 @@ def audit(
     if not entries:
         print("no model was ever changed")
         return
-    table = Table("at", "by", "what", "recipe", "old", "new", "detail", box=None)
     for entry in entries:
-        old, new = _named(entry.old), _named(entry.new)
-        table.add_row(entry.at[:19] + "Z", entry.by, entry.what, entry.recipe, old, new, entry.detail or "")
-    Console().print(table)
+        change = " to ".join(_named(model) if model is not None else "none" for model in (entry.old, entry.new))
+        detail = f"; {entry.detail}" if entry.detail else ""
+        print(
+            f"{entry.at[:19]}Z  {entry.what.replace('_', ' ')}  recipe {entry.recipe}: {change}, by {entry.by}{detail}"
+        )
 
 
 def _put_to_work(
@@ -73,12 +73,12 @@ def _put_to_work(
 ) -> None:
     from appliance.box import model_change  # noqa: PLC0415 (ONNX Runtime would slow every other command down)
 
-    os.nice(_NICE)
+    os.nice(NICE)
     config = load(find_config(config_path))
     recipe = model_change.choose_recipe(config, recipe_name)
     wanted = wanted or model_change.previous_model(config, recipe)
     console = Console(quiet=as_json, highlight=False, soft_wrap=True)
-    with _progress(console) as report:
+    with gate_progress(console) as report:
         changed = model_change.put_to_work(config, recipe, wanted, by=whoami(), is_rollback=is_rollback, report=report)
     if as_json:
         print(json.dumps(_document(changed), indent=2))
@@ -95,7 +95,7 @@ def _put_to_work(
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Any]:
+def gate_progress(console: Console) -> Iterator[Any]:
     """Show the gate's steps as they are passed."""
     with console.status("the model is put to the test") as status:
 
@@ -118,5 +118,5 @@ def _document(changed: Any) -> dict[str, Any]:
     }
 
 
-def _named(model: dict[str, Any] | None) -> str:
-    return str(ModelRef(**model)) if model is not None else ""
+def _named(model: dict[str, Any]) -> str:
+    return str(ModelRef(**model))

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -53,10 +54,11 @@ def list_results(
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, the newest.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """List the newest results that match, newest first."""
+    """List the newest results that match, newest first; what a shadow model says is left to `model shadow report`."""
     query = _query(
         since=since, until=until, part=part, verdict=verdict, class_name=class_name, camera=camera, reason=reason
     )
+    query = replace(query, without_shadows=True)
     with _results(load(find_config(config))) as results:
         found = results.newest(query, limit)
     if as_json:

@@ -78,6 +78,16 @@ def record(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
 
 
 @app.command()
+def shadow(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
+    """Let a second model look at the same frames; no verdict depends on it. Ends when no shadow is set."""
+    _tie_to(supervisor_pid)
+    from appliance.inspection.shadow import run_shadow  # noqa: PLC0415 (see above)
+
+    settings = load(config)
+    _live("shadow", settings, lambda stage: run_shadow(settings, stage))
+
+
+@app.command()
 def health(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
     """Tell monitoring how the appliance is, over HTTP: /healthz, /readyz, /metrics."""
     _tie_to(supervisor_pid)

@@ -22,6 +22,8 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     console = Console()
     console.print(_cameras(document["cameras"]))
     console.print(_processes(document["processes"]))
+    for line in _models(document["models"]):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     holds = "yes" if document["invariant_holds"] else "NO"
     lane = document["verdict_lane"]
     console.print(f"every trigger has one outcome or is open: {holds}", highlight=False)
@@ -46,6 +48,20 @@ def _processes(processes: dict[str, dict[str, Any]]) -> Table:
         numbers = (process[key] for key in ("pid", "up_s", "restarts", "rss_mb", "cpu_percent"))
         table.add_row(name, "yes" if process["up"] else "NO", *(_text(number) for number in numbers))
     return table
+
+
+def _models(models: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Say which model judges by each recipe, since when, and what is wrong with it."""
+    for recipe, told in models.items():
+        since = f", since {told['since'][:19]}Z by {told['by']}" if told["since"] else ""
+        before = f", before it {told['previous']}" if told["previous"] else ""
+        shadow = f", shadow {told['shadow']}" if told["shadow"] else ""
+        loading = f", {told['loading']} is being loaded" if told["loading"] else ""
+        yield f"recipe {recipe}: model {told['model']['name']}{since}{before}{shadow}{loading}"
+        if told["fell_back_from"]:
+            yield f"recipe {recipe}: fell back by itself, because {told['fell_back_from']} failed"
+        if told["failed"]:
+            yield f"recipe {recipe}: THE MODEL FAILS: {told['failed']}"
 
 
 def _recorder(lane: dict[str, Any], recorder: dict[str, Any]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from appliance.records.journal import Journal
 from appliance.records.reconcile import CameraAudit, IdRange, Untold, complete, outcomes
 from appliance.records.spans import INSPECTIONS
 from appliance.tally import SpoolEntry, SpoolReader, ledger_epoch
+from appliance.tally.spool import MAIN, SHADOW
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Intake:
         self._config = config
         self._journal = journal
         self.ledger_epoch = ledger_epoch(config.state_dir)
-        self._spool = SpoolReader(config.runtime_dir)
+        self._spools = {name: SpoolReader(config.runtime_dir, name) for name in (MAIN, SHADOW)}
         self._recorded = journal.closed()
         self._additions: set[AdditionKey] | None = None
         self._audits = [CameraAudit(config.runtime_dir, camera.name, self.ledger_epoch) for camera in config.cameras]
@@ -81,11 +82,13 @@ class Intake:
     def take(self, limit: int) -> list[Intaken]:
         """Take the next records from the spool, at most `limit`."""
         now_ns = time.monotonic_ns()
-        entries = self._spool.read(limit)
-        taken = [item for entry in entries if (item := self._open(entry)) is not None]
-        self.is_at_end = len(entries) < limit
-        if self.is_at_end:
+        entries = self._spools[MAIN].read(limit)
+        if len(entries) < limit:
             self._read_to_end_ns = now_ns
+            entries += self._spools[SHADOW].read(limit - len(entries))
+        self.is_at_end = len(entries) < limit
+        taken = [item for entry in entries if (item := self._open(entry)) is not None]
+        if self.is_at_end:
             self._is_backlog = False
         return taken
 
@@ -93,7 +96,7 @@ class Intake:
         """These are journalled: the spool may forget them."""
         for item in items:
             if item.entry is not None:
-                self._spool.done(item.entry)
+                self._spools[item.entry.spool].done(item.entry)
 
     # -- the tally files
 
@@ -122,8 +125,8 @@ class Intake:
     def status(self) -> dict[str, Any]:
         """Say what came in, besides the ordinary."""
         return {
-            "spool_bytes": self._spool.backlog_bytes,
-            "torn": self._spool.torn,
+            "spool_bytes": sum(spool.backlog_bytes for spool in self._spools.values()),
+            "torn": sum(spool.torn for spool in self._spools.values()),
             "duplicates": self.duplicates,
             "unreadable": self.unreadable,
             "recovered": self.recovered,
@@ -132,7 +135,8 @@ class Intake:
 
     def close(self) -> None:
         """Close all files."""
-        self._spool.close()
+        for spool in self._spools.values():
+            spool.close()
         for camera in self._audits:
             camera.close()
 
@@ -150,7 +154,7 @@ class Intake:
             self.duplicates += not is_new
         if is_new:
             return Intaken(record, entry, self._is_backlog)
-        self._spool.done(entry)
+        self._spools[entry.spool].done(entry)
         return None
 
     def _note(self, record: dict[str, Any]) -> bool:

@@ -22,6 +22,7 @@ class ResultQuery:
         since_us, until_us: Time of exposure (of other records: of recording), microseconds since the Unix epoch;
             from `since_us` on, before `until_us`.
         class_name: Class of at least one defect.
+        without_shadows: Leave out what models say that only watch.
     """
 
     since_us: int | None = None
@@ -31,6 +32,7 @@ class ResultQuery:
     class_name: str | None = None
     camera: str | None = None
     reason: str | None = None
+    without_shadows: bool = False
 
     def may_be_in(self, partition: Partition) -> bool:
         """Whether a partition can hold anything that matches."""
@@ -53,6 +55,7 @@ class ResultQuery:
             ("seq IN (SELECT seq FROM defect WHERE class_name = ?)", self.class_name),
             ("instr(cameras, ?) > 0", f" {self.camera} " if self.camera is not None else None),
             ("reason = ? AND verdict <> 'OK'", self.reason),
+            ("kind <> ?", "shadow_finding" if self.without_shadows else None),
         ]
         chosen = [(term, binding) for term, binding in terms if binding is not None]
         return " AND ".join(term for term, _ in chosen) or "TRUE", [binding for _, binding in chosen]

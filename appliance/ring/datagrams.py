@@ -20,10 +20,11 @@ _HEAD = struct.Struct("<cHI")
 
 
 class ReaderRole(StrEnum):
-    """Who reads; the inspector is the ring's primary reader."""
+    """Who reads; the inspector is the ring's primary reader, a sampler takes what is left over."""
 
     INSPECTOR = "inspector"
     OBSERVER = "observer"
+    SAMPLER = "sampler"
 
 
 def encode_hello(role: ReaderRole) -> bytes:

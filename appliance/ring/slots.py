@@ -10,6 +10,7 @@ A slot is free when every reader has released it. At least `RESERVED` slots are 
 has a place to write and a full ring shows as "received, not offered" instead of a silent drop inside the producer.
 One reader, the primary (the inspector), decides whether a frame counts as offered; others get what their quota allows
 and miss the rest, counted. Their quota is half the primary's: a stopped one (no EOF, no releases) can't starve it.
+A reader that only takes samples (a shadow model) has a quota of its own, so small that nobody feels it.
 """
 
 from collections import deque
@@ -20,6 +21,8 @@ from appliance.errors import RingError
 from appliance.messages import Reason
 
 RESERVED = 2
+SAMPLER_QUOTA = 2
+"""Slots for a reader that takes samples: one that it works on, one that is next."""
 
 
 class SlotState(Enum):
@@ -40,10 +43,11 @@ class OverflowPolicy(Enum):
 
 @dataclass
 class ReaderAccount:
-    """One reader's leases, and how many it may have."""
+    """One reader's leases, and how many it may have; what a sampler misses isn't counted."""
 
     is_primary: bool
     quota: int
+    is_sampler: bool = False
     leases: set[int] = field(default_factory=set)
 
 
@@ -130,7 +134,7 @@ class SlotTable:
 
     # -- the readers' side
 
-    def add_reader(self, reader: int, *, is_primary: bool) -> None:
+    def add_reader(self, reader: int, *, is_primary: bool, is_sampler: bool = False) -> None:
         """Open an account; a second primary is refused.
 
         Raises:
@@ -138,7 +142,10 @@ class SlotTable:
         """
         if is_primary and self._primary is not None:
             raise RingError("this ring already has an inspector; stop the other one first")
-        self._readers[reader] = ReaderAccount(is_primary, self.lease_quota if is_primary else self.observer_quota)
+        quota = self.lease_quota if is_primary else self.observer_quota
+        self._readers[reader] = ReaderAccount(
+            is_primary, min(quota, SAMPLER_QUOTA) if is_sampler else quota, is_sampler
+        )
 
     def drop_reader(self, reader: int) -> list[int]:
         """Close an account and reclaim its leases; gives the slots that became free, in slot order."""
@@ -168,7 +175,8 @@ class SlotTable:
         self._expect(slot, SlotState.HELD)
         self._held.remove(slot)
         self.missed += sum(
-            not account.is_primary and reader not in readers for reader, account in self._readers.items()
+            not account.is_primary and not account.is_sampler and reader not in readers
+            for reader, account in self._readers.items()
         )
         if not readers:
             self._free(slot)

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 class _Peer:
     socket: socket.socket
     has_introduced_itself: bool = False
+    is_sampler: bool = False
 
 
 @dataclass(frozen=True)
@@ -304,7 +305,7 @@ class FrameRing:
         is_primary = role is ReaderRole.INSPECTOR
         if is_primary and self._primary is not None:
             raise RingError("there is an inspector already; stop the other one first")
-        peer.has_introduced_itself = True
+        peer.has_introduced_itself, peer.is_sampler = True, role is ReaderRole.SAMPLER
         if is_primary:
             self._primary = reader
         if self.memory is not None:
@@ -321,7 +322,7 @@ class FrameRing:
         if not is_sent:
             # It would be offered frames of memory it has never heard of. EOF makes it connect again.
             raise RingError(f"generation {self.generation} can't be sent: the reader has stopped reading")
-        self._slots.add_reader(reader, is_primary=is_primary)
+        self._slots.add_reader(reader, is_primary=is_primary, is_sampler=peer.is_sampler)
 
     def _rewelcome(self, reader: int, peer: _Peer) -> None:
         try:

@@ -6,6 +6,8 @@ is found in the tally files instead.
 
     spool/00000000000000000007      entries one after another: length u32, crc32 u32 of the body, body
     spool/00000000000000000008      the writer is here; every writer begins a segment of its own
+
+A shadow model has a spool of its own beside it, `spool.shadow`: nothing of what it says passes through the publisher.
 """
 
 import fcntl
@@ -24,13 +26,16 @@ _HEAD = struct.Struct("<II")
 _MAX_ENTRY_BYTES = 1 << 24
 
 
-def spool_dir(runtime_dir: Path) -> Path:
+MAIN, SHADOW = "spool", "spool.shadow"
+
+
+def spool_dir(runtime_dir: Path, name: str = MAIN) -> Path:
     """Where the segments are."""
-    return runtime_dir / "spool"
+    return runtime_dir / name
 
 
 class SpoolWriter:
-    """The publisher's pen. One writer at a time: whoever holds the tally files' locks.
+    """A pen. One writer at a time: of the publisher's spool, whoever holds the tally files' locks.
 
     Args:
         max_bytes: All segments together; beyond it entries are refused.
@@ -40,8 +45,8 @@ class SpoolWriter:
         TallyError: The directory can't be made or written.
     """
 
-    def __init__(self, runtime_dir: Path, max_bytes: int) -> None:
-        self._directory = spool_dir(runtime_dir)
+    def __init__(self, runtime_dir: Path, max_bytes: int, name: str = MAIN) -> None:
+        self._directory = spool_dir(runtime_dir, name)
         self._max_bytes = max_bytes
         self.refused = 0
         try:
@@ -100,10 +105,11 @@ class SpoolWriter:
 
 @dataclass(frozen=True)
 class SpoolEntry:
-    """An entry as it was appended, and the segment it stands in."""
+    """An entry as it was appended, the segment it stands in, and the spool."""
 
     segment: int
     body: bytes
+    spool: str = MAIN
 
 
 class SpoolReader:
@@ -113,8 +119,9 @@ class SpoolReader:
         torn: Segments whose end a killed writer left incomplete.
     """
 
-    def __init__(self, runtime_dir: Path) -> None:
-        self._directory = spool_dir(runtime_dir)
+    def __init__(self, runtime_dir: Path, name: str = MAIN) -> None:
+        self._name = name
+        self._directory = spool_dir(runtime_dir, name)
         self._number = 0
         self._fd = -1
         self._offset = 0
@@ -127,7 +134,7 @@ class SpoolReader:
         while len(entries) < limit:
             body = self._next_body()
             if body is not None:
-                entries.append(SpoolEntry(self._number, body))
+                entries.append(SpoolEntry(self._number, body, self._name))
                 self._undone[self._number] += 1  # before going on: that deletes a segment of which all is done
             elif not self._go_on():
                 break

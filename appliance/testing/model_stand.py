@@ -20,6 +20,7 @@ from appliance.config import ApplianceConfig, load
 from appliance.messages import FrameGeometry, ModelRef, Trigger, TriggerFlag
 from appliance.modelling import load_bundle
 from appliance.tally import AnnouncedWriter, DecidedReader, SpoolReader
+from appliance.tally.spool import MAIN
 from appliance.testing.inspector_rig import FilledRing
 from appliance.testing.patience import PATIENCE_S
 from appliance.testing.tiny_detector import write_tiny_bundle
@@ -275,9 +276,9 @@ class ModelStand:
         by_revision = {note["revision"]: note for note in notes if note["note"] == "model"}
         return [(note["model"]["name"], note["from_ns"]) for note in by_revision.values()]
 
-    def records(self) -> list[dict[str, Any]]:
-        """What the publisher has spooled, oldest first."""
-        reader = SpoolReader(self.config.runtime_dir)
+    def records(self, spool: str = MAIN) -> list[dict[str, Any]]:
+        """What the publisher, or a shadow, has spooled, oldest first."""
+        reader = SpoolReader(self.config.runtime_dir, spool)
         try:
             return [json.loads(entry.body) for entry in reader.read(100_000)]
         finally:

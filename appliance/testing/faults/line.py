@@ -111,7 +111,7 @@ class FaultedLine:
         )
         self.config = load(config_path)
         self.config_path = config_path
-        self.names = tuple(spec.name for spec in process_table(self.config, config_path, os.getpid()))
+        self.names = tuple(spec.name for spec in process_table(self.config, config_path, os.getpid()) if spec.is_needed)
         self._power = ExitStack()
         self._resources = ExitStack()
         self._folder = folder
