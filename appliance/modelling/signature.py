@@ -146,8 +146,10 @@ def make_key(path: Path) -> tuple[Path, str]:
     Raises:
         KeysError: A file is there already, or can't be written.
     """
-    key = Ed25519PrivateKey.generate()
     public_path = path.with_name(f"{path.name}.pub")
+    if public_path.exists():  # before there is a secret key without it
+        raise KeysError(f"{public_path}: exists already and is kept; choose another name")
+    key = Ed25519PrivateKey.generate()
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
