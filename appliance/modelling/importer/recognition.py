@@ -62,8 +62,11 @@ def recognise(facts: GraphFacts, where: str, families: Mapping[str, Family] = FA
     claims = [claim for family in asked.values() if (claim := family.recognise(facts)) is not None]
     sure = [claim for claim in claims if not claim.doubts]
     if len(sure) != 1:
-        words = _doubtful(facts, claims[0], where) if len(claims) == 1 else _undecided(facts, claims, asked, where)
-        raise ImportRefused(words)
+        if not claims:
+            raise ImportRefused(_unknown(facts, asked, families, where))
+        raise ImportRefused(
+            _doubtful(facts, claims[0], where) if len(claims) == 1 else _undecided(facts, claims, where)
+        )
     claim = replace(sure[0], preprocessing=_preprocessing(facts, sure[0]))
     names = _class_names(facts, claim, where)
     options = facts.options
@@ -139,16 +142,25 @@ def _class_names(facts: GraphFacts, claim: Claim, where: str) -> tuple[str, ...]
     return names
 
 
-def _undecided(facts: GraphFacts, claims: list[Claim], asked: Mapping[str, Family], where: str) -> str:
-    if not claims:
-        who = "no family knows" if len(asked) > 1 else f"family {next(iter(asked))} doesn't know"
-        lines = [f"{where}: {who} these outputs; the file isn't imported"]
-        hint = "pass --family NAME (" + ", ".join(FAMILIES) + ") if you know better"
-    else:
-        lines = [f"{where}: {len(claims)} families know these outputs; the file isn't imported"]
-        for claim in claims:
-            lines += [f"  {claim.family}: {claim.seen}", *(f"    unclear: {doubt}" for doubt in claim.doubts)]
-        hint = "pass " + " or ".join(f"--family {claim.family}" for claim in claims)
+def _unknown(facts: GraphFacts, asked: Mapping[str, Family], families: Mapping[str, Family], where: str) -> str:
+    who = "no family knows" if len(asked) > 1 else f"family {next(iter(asked))} doesn't know"
+    lines = [f"{where}: {who} these outputs; the file isn't imported", *_seen(facts)]
+    # Class names that aren't the network's, or a wrong --family, are what people get wrong most.
+    free = replace(facts, class_names=None, options=replace(facts.options, classes=None, family=None))
+    others = [claim for family in families.values() if (claim := family.recognise(free)) is not None]
+    if not others:
+        return "\n".join([*lines, f"  next: pass --family NAME ({', '.join(families)}) if you know better"])
+    for claim in others:
+        count = "" if claim.class_count is None else f", {claim.class_count} classes"
+        lines.append(f"  without --family and class names: {claim.family}{count} ({claim.seen})")
+    return "\n".join([*lines, "  next: correct --classes or --family"])
+
+
+def _undecided(facts: GraphFacts, claims: list[Claim], where: str) -> str:
+    lines = [f"{where}: {len(claims)} families know these outputs; the file isn't imported"]
+    for claim in claims:
+        lines += [f"  {claim.family}: {claim.seen}", *(f"    unclear: {doubt}" for doubt in claim.doubts)]
+    hint = "pass " + " or ".join(f"--family {claim.family}" for claim in claims)
     return "\n".join([*lines, *_seen(facts), f"  next: {hint}"])
 
 

@@ -45,6 +45,22 @@ def test_unknown_outputs_are_refused_with_what_was_seen() -> None:
     assert "next: pass --family NAME" in words
 
 
+def test_wrong_classes_are_refused_with_what_would_fit() -> None:
+    def look(seen: GraphFacts) -> Claim | None:
+        return Claim("one", "six rows", class_count=2) if seen.class_count in (None, 2) else None
+
+    picky = {"one": Family("one", "detect", NoOptions, FAMILIES["yolov8"].decoder, look)}
+    with pytest.raises(
+        ImportRefused, match=r"(?s)class names: one, 2 classes \(six rows\).*correct --classes or --fam"
+    ):
+        recognise(facts(classes=("a", "b", "c")), "a.onnx", picky)
+
+
+def test_wrong_family_is_refused_with_the_one_that_would_fit() -> None:
+    with pytest.raises(ImportRefused, match=r"(?s)family detr doesn't know.*class names: yolov8, 2 classes"):
+        recognise(facts(family="detr"), "a.onnx")
+
+
 def test_two_sure_families_are_refused_and_an_option_decides() -> None:
     both = families(Claim("one", "six rows"), Claim("other", "six columns"))
     with pytest.raises(ImportRefused, match=r"(?s)2 families know.*one: six rows.*--family one or --family other"):
