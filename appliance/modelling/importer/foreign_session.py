@@ -30,7 +30,10 @@ class ForeignSession:
         options.log_severity_level = 4  # every error is raised, and told once
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
+            # Without enable_fallback=0 a refused network is tried a second time, with words of ORT's own on stdout.
+            self._session = ort.InferenceSession(
+                onnx_bytes, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:  # ONNX Runtime's errors share no base class but Exception
             raise ImportRefused(f"ONNX Runtime {ort.__version__} refuses the network: {_one_line(error)}") from error
         self.output_names = [output.name for output in self._session.get_outputs()]
