@@ -110,6 +110,12 @@ def test_the_column_that_wins_nearly_everywhere_is_the_background(column, backgr
     assert claim.outputs == ("scores", "boxes")
 
 
+def test_libreyolos_ssd_is_no_yolov8():
+    rows = np.concatenate([corners(1, 900) * 300, softmax(1, 900, 4, towards=0)[..., 1:]], axis=2).transpose(0, 2, 1)
+    (claim,) = claims(facts({"output": rows}, metadata={"model_family": "ssd"}))
+    assert (claim.family, claim.class_count, claim.decode["joined"]) == ("ssd", 3, True)
+
+
 def test_offsets_to_priors_are_refused():
     outputs = {"scores": softmax(1, 900, 3, towards=0), "boxes": RNG.normal(size=(1, 900, 4)).astype(np.float32)}
     (claim,) = claims(facts(outputs, mean=(127,), std=(128,)))

@@ -64,6 +64,13 @@ def test_one_prior_may_name_two_classes():
     assert found.class_ids.tolist() == [0, 1]
 
 
+def test_joined_rows_are_scores_and_corners():
+    decoder = SsdDecoder(SsdOptions(boxes="xyxy_px", background="none", joined=True), 2, 100, 100)
+    found = decoded(decoder, [[[10], [20], [30], [40], [0.1], [0.8]]])
+    assert found.class_ids.tolist() == [1]
+    assert found.boxes_in_image.tolist() == [[10, 20, 30, 40]]
+
+
 def test_negative_shares_of_a_broken_grid_are_no_detections():
     decoder = GridHeadDecoder(GridHeadOptions(), 1, 100, 100)
     assert not len(decoded(decoder, np.full((1, 6, 2, 2), -1.0)))
