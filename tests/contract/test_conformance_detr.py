@@ -69,3 +69,16 @@ def test_finds_what_the_library_finds(form, tmp_path):
             assert score_difference <= 1e-3, name
             boxes += len(expected)
         assert boxes >= 2
+
+
+def test_the_size_folded_into_the_graph_holds_for_every_picture_of_a_batch(tmp_path):
+    bundle = import_here(CASES / "detr" / "detr_lists.onnx", tmp_path / "bundle", classes=CLASSES)
+    images = [picture for _, picture in pictures()]
+    together = Detector(bundle, threads=1, max_batch=3).detect(images, pixel_format="BGR8", score=0.05)
+    one_by_one = Detector(bundle, threads=1)
+    for image, found in zip(images, together, strict=True):
+        (alone,) = one_by_one.detect([image], pixel_format="BGR8", score=0.05)
+        rows = zip(alone.class_ids, alone.scores, *alone.boxes_in_image.T, strict=True)
+        lowest_iou, score_difference = worst_match(found, [tuple(map(float, row)) for row in rows])
+        assert lowest_iou >= 0.99
+        assert score_difference <= 1e-3

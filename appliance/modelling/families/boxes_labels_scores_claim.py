@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.modelling.families.evidence import box_form, named
+from appliance.modelling.families.evidence import box_form, label_doubts, named
 from appliance.modelling.importer.facts import Claim, GraphFacts, Preprocessing, TensorFacts
 
 MOST_ROWS = 300
@@ -48,6 +48,7 @@ def _torchvision(facts: GraphFacts) -> Claim | None:
         score=0.5,
         outputs=tuple(output.name for output, _ in lists),
         rows=MOST_ROWS,
+        doubts=label_doubts(facts, lists[1][1], 1),
     )
 
 

@@ -14,6 +14,7 @@ from appliance.modelling.families.evidence import (
     has_attention,
     is_probability,
     is_whole,
+    label_doubts,
     model_family,
     named,
     normalises_inside,
@@ -56,6 +57,7 @@ def _lists(facts: GraphFacts) -> Claim | None:
         f"{shape[1]} queries as labels, boxes ({form}) and scores, no suppression in the graph",
         {"form": "lists", "boxes": form},
         (labels[0].name, boxes[0].name, scores[0].name),
+        doubts=label_doubts(facts, labels[1], 0),
     )
 
 
@@ -121,9 +123,15 @@ def _falls(scores: NDArray[np.float32]) -> bool:
 
 
 def _claim(
-    facts: GraphFacts, seen: str, decode: dict[str, Any], outputs: tuple[str, ...], class_count: int | None = None
+    facts: GraphFacts,
+    seen: str,
+    decode: dict[str, Any],
+    outputs: tuple[str, ...],
+    *,
+    class_count: int | None = None,
+    doubts: tuple[str, ...] = (),
 ) -> Claim:
-    preprocessing, doubts = _preprocessing(facts)
+    preprocessing, range_doubts = _preprocessing(facts)
     return Claim(
         family="detr",
         seen=seen,
@@ -132,7 +140,7 @@ def _claim(
         class_count=class_count,
         preprocessing=preprocessing,
         score=0.5,
-        doubts=doubts,
+        doubts=(*doubts, *range_doubts),
     )
 
 

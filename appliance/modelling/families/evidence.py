@@ -61,6 +61,16 @@ def has_attention(facts: GraphFacts) -> bool:
     return facts.operators.get("Softmax", 0) > 1 or "GridSample" in facts.operators or "Attention" in facts.operators
 
 
+def label_doubts(facts: GraphFacts, labels: NDArray[np.float32], first_label: int) -> tuple[str, ...]:
+    """A label in the trial that none of the names stands for: the names aren't this network's."""
+    last = int(labels.max()) - first_label if labels.size else -1
+    if facts.class_count is None or last < facts.class_count:
+        return ()
+    return (
+        f"which classes it has: the trial gave class {last} (from 0), {facts.class_count} are named: pass --classes",
+    )
+
+
 def normalises_inside(facts: GraphFacts) -> bool:
     """Whether ImageNet's mean or deviation is part of the graph, before its first layer."""
     return any(step.constant is not None and _is_imagenet(step.constant) for step in facts.stem)

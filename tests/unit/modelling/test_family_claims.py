@@ -150,6 +150,15 @@ def test_torchvision_may_find_nothing_in_the_trial():
     assert claim.rows == 300
 
 
+def test_labels_beyond_the_names_are_not_dropped_in_silence():
+    labels, scores = np.full((1, 50), 2), np.linspace(0.9, 0.1, 50, dtype=np.float32)[None]
+    outputs = {"labels": labels, "boxes": corners(1, 50) * 64, "scores": scores}
+    (claim,) = claims(facts(outputs, RT_DETR, class_names=("burr", "spur")))
+    assert "gave class 2 (from 0), 2 are named" in claim.doubts[0]
+    (claim,) = claims(facts(outputs, RT_DETR, class_names=("burr", "spur", "hole")))
+    assert (claim.decode["form"], claim.doubts) == ("lists", ())
+
+
 def test_a_map_that_is_no_probability_is_no_grid_head():
     assert claims(facts({"map": RNG.normal(size=(1, 9, 8, 8)).astype(np.float32)})) == []
 
