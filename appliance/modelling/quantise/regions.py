@@ -1,8 +1,8 @@
 """Which nodes of a network may be computed in 8 bits, and which never.
 
 Never: what turns features into boxes and scores. Coordinates in pixels span hundreds, in steps of less than one: 256
-values are not enough. That part begins behind the last convolutions, or earlier at the first Softmax, Exp, TopK or the
-like.
+values are not enough. That part begins behind the last convolutions, or earlier at the first Exp, TopK or the like, or
+at a Softmax that isn't attention within the backbone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ DECODING = {
     "Softmax", "LogSoftmax", "Exp", "TopK", "ArgMax", "NonMaxSuppression", "GridSample", "ScatterND", "GatherElements",
     "GatherND", "Einsum",
 }  # fmt: skip
-"""Where decoding or attention begins; all that follows stays in float."""
+"""Where decoding begins; all that follows stays in float."""
+ATTENTION = 3
+"""A Softmax that so many convolutions depend on is attention; behind a decoded distribution there is one, its mean."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def find_regions(graph: Graph, first_tensor: str | None = None) -> Regions:
             then nothing before the first convolutions is carried in 8 bits.
     """
     constants = set(graph.constants())
-    decoding = _downstream(graph, [node for node in graph.nodes if node.op_type in DECODING])
+    decoding = _downstream(graph, [node for node in graph.nodes if _decodes(graph, node)])
     weighted = [
         node
         for node in graph.nodes
@@ -64,6 +66,13 @@ def find_regions(graph: Graph, first_tensor: str | None = None) -> Regions:
     between = (_downstream(graph, starts) & before) - decoding
     carriers = [node.name for node in graph.nodes if node.op_type in CARRIERS | ACTIVATIONS and node.name in between]
     return Regions(tuple(node.name for node in weighted), tuple(carriers), tuple(head))
+
+
+def _decodes(graph: Graph, node: Any) -> bool:
+    if node.op_type != "Softmax":
+        return str(node.op_type) in DECODING
+    dependent = _downstream(graph, [node])
+    return sum(one.op_type == "Conv" and one.name in dependent for one in graph.nodes) < ATTENTION
 
 
 def behind(graph: Graph, names: Collection[str]) -> set[str]:

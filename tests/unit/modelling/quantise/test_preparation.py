@@ -42,13 +42,19 @@ def test_decoding_is_never_carried_in_8_bits():
     assert [kinds[name] for name in regions.carriers] == ["Relu", "Relu", "Relu", "Add", "Concat"]
 
 
-def test_what_follows_a_softmax_stays_in_float():
+@pytest.mark.parametrize(("behind", "is_attention"), [(1, False), (2, False), (3, True)])
+def test_what_follows_a_softmax_stays_in_float_unless_it_is_attention(behind, is_attention):
+    names = [f"conv{number}" for number in range(behind)]
+    made = [*(f"after {name}" for name in names[:-1]), "y"]
     weights = numpy_helper.from_array(np.ones((2, 2, 1, 1), np.float32), "weights")
     graph = helper.make_graph(
         [
             helper.make_node("Conv", ["x", "weights"], ["features"], name="features"),
             helper.make_node("Softmax", ["features"], ["shares"], name="shares", axis=1),
-            helper.make_node("Conv", ["shares", "weights"], ["y"], name="expectation"),
+            *(
+                helper.make_node("Conv", [reads, "weights"], [makes], name=name)
+                for reads, makes, name in zip(["shares", *made[:-1]], made, names, strict=True)
+            ),
         ],
         "dfl",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 4, 4])],
@@ -56,7 +62,8 @@ def test_what_follows_a_softmax_stays_in_float():
         [weights],
     )
     regions = find_regions(Graph(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])))
-    assert (regions.weighted, regions.head, regions.carriers) == (("features",), ("features",), ())
+    assert regions.weighted == (("features", *names) if is_attention else ("features",))
+    assert (regions.head, regions.carriers) == (regions.weighted[-1:], ())
 
 
 def test_a_network_of_an_old_opset_is_brought_to_a_new_one(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from onnx import numpy_helper
 
 from appliance.errors import ModelError
 from appliance.modelling import load_bundle
@@ -131,6 +132,20 @@ def test_without_a_network_within_budget_there_is_a_refusal_with_the_nearest(tmp
     assert outcome.speeds == ()
     assert "no INT8 network within the budget of 0.5 mAP points and 0 more escapes" in outcome.refusal()
     assert "mAP@0.5 1.0000 to 0.0000" in outcome.refusal()
+
+
+def test_seven_bit_weights_leave_room_for_sums_of_16_bits(tmp_path):
+    bundle = write_convolving_bundle(tmp_path / "squares")
+    order = Order(bundle, calibration(), measure, Budget(), ("minmax",), has_seven_bit_weights=True)
+    found = quantise(order, lambda *told: None)
+    assert found.holds
+    weights = {
+        tensor.name: numpy_helper.to_array(tensor).astype(int)
+        for tensor in onnx.load_model_from_string(found.best.bundle.onnx_bytes).graph.initializer
+    }
+    for name in ("stem", "second", "third"):
+        assert 60 <= np.abs(weights[f"{name}_weights_quantized"]).max() <= 64
+    assert np.abs(weights["head_steps"] - 128).max() == 63
 
 
 def test_a_quantised_model_is_refused(outcome):
