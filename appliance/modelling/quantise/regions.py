@@ -72,7 +72,7 @@ def _decodes(graph: Graph, node: Any) -> bool:
     if node.op_type != "Softmax":
         return str(node.op_type) in DECODING
     dependent = _downstream(graph, [node])
-    return sum(one.op_type == "Conv" and one.name in dependent for one in graph.nodes) < ATTENTION
+    return len([one for one in graph.nodes if one.op_type == "Conv" and one.name in dependent]) < ATTENTION
 
 
 def behind(graph: Graph, names: Collection[str]) -> set[str]:
