@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from appliance.clock import NS_PER_MS
 from appliance.config import ApplianceConfig, load
 from appliance.messages import FrameGeometry, ModelRef, Trigger, TriggerFlag
 from appliance.modelling import load_bundle
@@ -31,7 +32,6 @@ from appliance.wire.verdict_lane import VerdictSubscriber
 WIDTH, HEIGHT = 64, 48
 GEOMETRY = FrameGeometry(WIDTH, HEIGHT, "Mono8")
 DEADLINE_MS = 4000
-PERIOD_S = 0.02
 
 RECIPE = """
 name = "{name}"
@@ -82,8 +82,10 @@ class ModelStand:
     Args:
         recipes: TOML by name; the first is the main one. Default: "a" with model "one".
         models: Tiny bundles to write, by name, with arguments of `write_tiny_bundle`.
+        period_s: From part to part.
     Attributes:
         triggers: All that were exposed, by camera and id.
+        ages_ms: How long ago a camera's frames were exposed when they come, where that isn't 0.
         verdicts: All that came on the wire, in order.
     """
 
@@ -94,7 +96,10 @@ class ModelStand:
         recipes: dict[str, str] | None = None,
         models: dict[str, dict[str, Any]] | None = None,
         cameras: Iterable[str] = ("cam0",),
+        period_s: float = 0.02,
     ) -> None:
+        self.period_s = period_s
+        self.ages_ms: dict[str, float] = {}
         recipes = recipes or {"a": recipe_text("a", "one")}
         for name, arguments in (models or {"one": {}, "two": {}}).items():
             write_tiny_bundle(folder / "models" / name, width=WIDTH, height=HEIGHT, **arguments)
@@ -191,9 +196,10 @@ class ModelStand:
         for ring in self.rings.values():
             ring.serve()
         if self.is_running and time.monotonic() >= self.next_at:
-            self.next_at = max(self.next_at, time.monotonic() - PERIOD_S) + PERIOD_S
+            self.next_at = max(self.next_at, time.monotonic() - self.period_s) + self.period_s
+            now_ns = time.monotonic_ns()
             for camera in self.cameras:
-                self.expose(camera)
+                self.expose(camera, exposed_ns=now_ns - round(self.ages_ms.get(camera, 0) * NS_PER_MS))
         received = self.lane.receive(0.002)
         if received is not None:
             kind = self.verdicts if received[0].removeprefix("sim.").startswith("verdict.") else self.states
@@ -269,11 +275,11 @@ class ModelStand:
         finally:
             reader.close()
 
-    def moments(self) -> list[tuple[str, int]]:
-        """Changes of models as the publisher noted them last: name and moment, in order."""
+    def moments(self, recipe: str = "a") -> list[tuple[str, int]]:
+        """Changes of a recipe's model as the publisher noted them last: name and moment, in order."""
         lines = (self.config.runtime_dir / "notes").read_bytes().splitlines()
         notes = [json.loads(line.split(b" ", 1)[1]) for line in lines]
-        by_revision = {note["revision"]: note for note in notes if note["note"] == "model"}
+        by_revision = {note["revision"]: note for note in notes if note["note"] == "model" and note["recipe"] == recipe}
         return [(note["model"]["name"], note["from_ns"]) for note in by_revision.values()]
 
     def records(self, spool: str = MAIN) -> list[dict[str, Any]]:

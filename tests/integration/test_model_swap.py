@@ -116,3 +116,70 @@ def test_a_model_that_fails_gives_way_only_where_its_recipe_allows_it(tmp_path: 
         events = [record["event"] for record in stand.records() if record["kind"] == "model_event"]
         assert events == ["activated", "failed", "fell_back"][: 3 if is_approved else 2]
         stand.until(lambda: [entry.what for entry in read_audit(stand.config.state_dir)] == events)
+
+
+VIEWS = """
+assembly_window_ms = 10
+[[views]]
+name = "top"
+camera = "cam0"
+[[views]]
+name = "side"
+camera = "cam1"
+offset_ms = 60
+"""
+
+
+def test_parts_that_straddle_the_moment_are_judged_by_one_model_in_all_views(tmp_path: Path) -> None:
+    """The second view is exposed 60 ms after the first, parts come each 120 ms: every other change cuts through one."""
+    recipes = {"a": recipe_text("a", "one", top=VIEWS)}
+    with ModelStand(tmp_path, recipes=recipes, cameras=("cam0", "cam1"), period_s=0.12) as stand:
+        stand.ages_ms = {"cam0": 60}
+        for model in ("two", "one", "two", "one", "two", "one"):
+            stand.parts(3)
+            assert stand.activate(model)["status"] == "ok"
+        stand.parts(5)
+        stand.drain()
+        stand.assert_each_trigger_has_one_verdict()
+        stand.assert_models_change_at_their_moments()
+        assert {len(verdict["views"]) for verdict in stand.verdicts if verdict["verdict"] != "UNKNOWN"} == {2}
+        assert "not_ready" not in {verdict["reason"] for verdict in stand.verdicts}
+        moments = [from_ns for _, from_ns in stand.moments()][1:]
+        spans = [
+            sorted(stand.triggers[view["camera"], view["trigger_id"]].exposed_ns for view in verdict["views"])
+            for verdict in stand.verdicts
+        ]
+        assert any(span[0] < moment <= span[-1] for span in spans for moment in moments), "a part was cut through"
+
+
+TWO_RECIPES = {"a": recipe_text("a", "one"), "b": recipe_text("b", "two")}
+
+
+def test_a_recipe_with_another_model_is_used_from_its_very_trigger_on(tmp_path: Path) -> None:
+    with ModelStand(tmp_path, recipes=TWO_RECIPES) as stand:
+        for recipe in ("b", "a"):
+            stand.parts(10)
+            switch_at = stand.pens["cam0"].next_trigger_id + 100  # far enough not to be near at once
+            bind = {"trigger": {"camera": "cam0", "trigger_id": switch_at}}
+            assert stand.ask({"request": "recipe.select", "recipe": recipe, "from": bind})["status"] == "ok"
+            stand.until(lambda number=switch_at: ("cam0", number + 20) in stand.triggers)  # type: ignore[misc]
+            model = "two" if recipe == "b" else "one"
+            stand.until(lambda name=model: stand.verdicts[-1]["model"]["name"] == name)  # type: ignore[misc]
+            later = [one for one in stand.verdicts if one["views"][0]["trigger_id"] >= switch_at]
+            earlier = [one for one in stand.verdicts if switch_at > one["views"][0]["trigger_id"] > switch_at - 100]
+            assert {(one["recipe"]["name"], one["model"]["name"]) for one in later} == {(recipe, model)}
+            assert recipe not in {one["recipe"]["name"] for one in earlier}
+        stand.drain()
+        stand.assert_each_trigger_has_one_verdict()
+        assert {verdict["reason"] for verdict in stand.verdicts} <= {None, "late", "ring_full"}
+
+
+def test_a_recipe_whose_model_can_not_be_had_is_not_selected(tmp_path: Path) -> None:
+    with ModelStand(tmp_path, recipes=TWO_RECIPES, models={"one": {}}) as stand:
+        stand.parts(3)
+        bind = {"trigger": {"camera": "cam0", "trigger_id": stand.pens["cam0"].next_trigger_id + 500}}
+        answer = stand.ask({"request": "recipe.select", "recipe": "b", "from": bind})
+        assert answer["status"] == "refused"
+        assert "no such folder" in answer["message"]
+        stand.parts(3)
+        assert_exact(stand)

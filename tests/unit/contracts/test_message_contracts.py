@@ -16,6 +16,7 @@ from appliance.messages import (
     ClockSource,
     Defect,
     Finding,
+    ModelIdentity,
     Outcome,
     Part,
     Reason,
@@ -26,7 +27,9 @@ from appliance.messages import (
     encode,
     inspection_record,
     late_finding_record,
+    model_event_record,
     range_record,
+    shadow_finding_record,
     verdict_message,
 )
 from appliance.messages.control import ControlStatus, control_reply, parse_request
@@ -131,6 +134,23 @@ def messages() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for finding in (FINDING, LATE):
         record = late_finding_record(finding, recorded_at=AT, **PLACE)
         yield "record", f"late {finding.verdict.name}", record | journalled
+    recipe, model = {"name": "tabs", "version": 3, "sha256": SHA}, ModelIdentity("m", SHA, SHA)
+    shadow = shadow_finding_record(dataclasses.replace(FINDING, model=model), recipe=recipe, recorded_at=AT, **PLACE)
+    yield "record", "shadow finding", shadow | journalled
+    for event, follows in (("activated", model.reference), ("failed", None)):
+        record = model_event_record(
+            event=event,
+            event_id=7,
+            recipe=recipe,
+            old_model=model.reference,
+            model=follows,
+            by="root, pid 1",
+            detail="",
+            effective_at=AT,
+            recorded_at=AT,
+            **PLACE,
+        )
+        yield "record", f"model {event}", record | journalled
     line = LineStatus(
         ready=False,
         not_ready_because=("the inspector isn't connected",),
