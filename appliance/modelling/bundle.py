@@ -45,7 +45,15 @@ class ModelInput(ConfinedModel):
     height: int = Field(ge=1, le=16384, description="px")
     width: int = Field(ge=1, le=16384, description="px")
     batch: int = Field(default=0, ge=0, le=1024, description="frames of every run; 0: any number")
-    fit: Literal["letterbox", "letterbox_top_left", "letterbox_floor", "stretch", "exact"]
+    fit: Literal[
+        "letterbox",
+        "letterbox_gain",
+        "letterbox_unrounded",
+        "letterbox_top_left",
+        "letterbox_floor",
+        "stretch",
+        "exact",
+    ]
     resize: Literal["linear", "area", "antialiased"] = "linear"
     pad_value: int = Field(default=114, ge=0, le=255, description="grey value beside a letterboxed frame")
 

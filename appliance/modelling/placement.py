@@ -1,6 +1,8 @@
 """How a frame lies inside a model's input, and the way back for boxes.
 
 letterbox           as Ultralytics trains and predicts: one scale for both axes, the frame in the middle
+letterbox_gain      the same, as Ultralytics did until 8.4.123: boxes go back by the scale, not by the rounded sides
+letterbox_unrounded the same, as YOLOv5 and YOLOv7 do: neither scale nor border are rounded on the way back
 letterbox_top_left  as YOLOX: one scale, the frame in the top-left corner
 letterbox_floor     as libreyolo's YOLOv9 with centred frames: one scale, in the middle, rounded down
 stretch             each axis has its own scale
@@ -92,14 +94,24 @@ def fit(image: NDArray[np.uint8], model_input: ModelInput) -> tuple[NDArray[np.u
             f"frame for the model: expected {model_input.width}x{model_input.height} px, "
             f"got {width_px}x{height_px}; set the camera's Width and Height, or use a model with fit = 'letterbox'"
         )
-    inner, placement = _plan(width_px, height_px, model_input)
+    plan = _plan(width_px, height_px, model_input)
+    inner = plan.size
     resized = image if inner == (width_px, height_px) else _resized(image, inner, model_input.resize)
     if inner == (model_input.width, model_input.height):
-        return resized, placement
+        return resized, plan.placement
     canvas = np.full((model_input.height, model_input.width, *image.shape[2:]), model_input.pad_value, np.uint8)
-    left, top = round(placement.offset_x_px), round(placement.offset_y_px)
+    left, top = plan.corner
     canvas[top : top + inner[1], left : left + inner[0]] = resized
-    return canvas, placement
+    return canvas, plan.placement
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Where a frame goes: its size in the model input, width first, its top-left corner, and the way back."""
+
+    size: tuple[int, int]
+    corner: tuple[int, int]
+    placement: Placement
 
 
 def _check(image: NDArray[np.uint8], model_input: ModelInput) -> None:
@@ -112,27 +124,33 @@ def _check(image: NDArray[np.uint8], model_input: ModelInput) -> None:
         )
 
 
-def _plan(width_px: int, height_px: int, model_input: ModelInput) -> tuple[tuple[int, int], Placement]:
-    """Size of the frame inside the model input, width first, and its place there."""
+def _plan(width_px: int, height_px: int, model_input: ModelInput) -> _Plan:
+    width, height = model_input.width, model_input.height
     if model_input.fit == "stretch":
-        scale_x, scale_y = model_input.width / width_px, model_input.height / height_px
-        return (model_input.width, model_input.height), Placement(width_px, height_px, scale_x, scale_y)
-    gain = min(model_input.width / width_px, model_input.height / height_px)
-    if model_input.fit == "letterbox_top_left":
-        # Source: Megvii YOLOX, yolox/data/data_augment.py, preproc
+        place = Placement(width_px, height_px, width / width_px, height / height_px)
+        return _Plan((width, height), (0, 0), place)
+    gain = min(width / width_px, height / height_px)
+    if model_input.fit in ("letterbox_top_left", "letterbox_floor"):
+        # Source: Megvii YOLOX, yolox/data/data_augment.py, preproc; libreyolo, libreyolo/preprocess/letterbox.py
         inner = max(1, int(width_px * gain)), max(1, int(height_px * gain))
-        return inner, Placement(width_px, height_px, gain, gain)
-    if model_input.fit == "letterbox_floor":
-        # Source: libreyolo, libreyolo/preprocess/letterbox.py, letterbox_geometry
-        inner = max(1, int(width_px * gain)), max(1, int(height_px * gain))
-        left, top = (model_input.width - inner[0]) // 2, (model_input.height - inner[1]) // 2
-        return inner, Placement(width_px, height_px, gain, gain, float(left), float(top))
-    # Source: Ultralytics 8.4, LetterBox and scale_boxes: each side is rounded, and boxes go back by the rounded sides
+        in_the_middle = model_input.fit == "letterbox_floor"
+        corner = ((width - inner[0]) // 2, (height - inner[1]) // 2) if in_the_middle else (0, 0)
+        return _Plan(inner, corner, Placement(width_px, height_px, gain, gain, *map(float, corner)))
+    # Source: Ultralytics, LetterBox, the same in all versions and in YOLOv5
     inner = max(1, round(width_px * gain)), max(1, round(height_px * gain))
-    left = max(0, round((model_input.width - inner[0]) / 2 - 0.1))
-    top = max(0, round((model_input.height - inner[1]) / 2 - 0.1))
-    scale_x, scale_y = inner[0] / width_px, inner[1] / height_px
-    return inner, Placement(width_px, height_px, scale_x, scale_y, float(left), float(top))
+    corner = max(0, round((width - inner[0]) / 2 - 0.1)), max(0, round((height - inner[1]) / 2 - 0.1))
+    return _Plan(inner, corner, _way_back((width_px, height_px), inner, corner, gain, model_input))
+
+
+def _way_back(
+    frame: tuple[int, int], inner: tuple[int, int], corner: tuple[int, int], gain: float, model_input: ModelInput
+) -> Placement:
+    """Source: `scale_boxes` of Ultralytics 8.4.190, of Ultralytics 8.4.120, and of YOLOv5 7.0."""
+    if model_input.fit == "letterbox_unrounded":
+        border = (model_input.width - frame[0] * gain) / 2, (model_input.height - frame[1] * gain) / 2
+        return Placement(*frame, gain, gain, *border)
+    scales = (gain, gain) if model_input.fit == "letterbox_gain" else (inner[0] / frame[0], inner[1] / frame[1])
+    return Placement(*frame, *scales, *map(float, corner))
 
 
 def _resized(image: NDArray[np.uint8], size: tuple[int, int], how: str) -> NDArray[np.uint8]:

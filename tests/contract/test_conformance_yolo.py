@@ -110,14 +110,14 @@ CASE_TABLE = (
     Case(
         "yolov5/yolov5_boxes",
         "yolov5",
-        letterboxes.ultralytics,
+        letterboxes.yolov5,
         lambda outputs: yolo_heads.with_objectness(outputs[0][0], SCORE),
         0.45,
     ),
     Case(
         "yolov5/yolov5_raw_maps",
         "yolov5",
-        letterboxes.ultralytics,
+        letterboxes.yolov5,
         _anchored(yolo_heads.yolov5_box, lambda outputs: [output[0] for output in outputs]),
         0.45,
         _V5,
@@ -125,7 +125,7 @@ CASE_TABLE = (
     Case(
         "yolov5/yolov5_raw_list",
         "yolov5",
-        letterboxes.ultralytics,
+        letterboxes.yolov5,
         _anchored(yolo_heads.yolov5_box, _list_as_maps),
         0.45,
         _V5,

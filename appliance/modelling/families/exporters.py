@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 Exporter = Literal["ultralytics", "libreyolo", "unknown"]
 
 CENTRED = Preprocessing("RGB8", 255.0, fit="letterbox", resize="linear", pad_value=114)
-"""Ultralytics, YOLOv5, YOLOv7: `LetterBox` in the middle."""
+"""Ultralytics: `LetterBox` in the middle."""
+YOLOV5 = replace(CENTRED, fit="letterbox_unrounded")
+"""YOLOv5, its own YOLOv3, YOLOv6 and YOLOv7: placed the same, another way back."""
 YOLOX = Preprocessing("BGR8", 1.0, fit="letterbox_top_left", resize="linear", pad_value=114)
 """Megvii YOLOX, yolox/data/data_augment.py, preproc."""
 DARKNET = replace(CENTRED, fit="letterbox_floor", pad_value=128)
@@ -30,6 +33,9 @@ _LIBREYOLO = {
     "yolo9_p2": _TOP_LEFT,
     "yolo9_e2e": _TOP_LEFT,
 }
+
+_ROUNDS_BACK = (8, 4, 124)
+"""Since then Ultralytics brings boxes back by the rounded sides of the letterboxed picture."""
 
 
 def exporter(facts: GraphFacts) -> Exporter:
@@ -53,6 +59,8 @@ def preprocessing_of(facts: GraphFacts, usual: Preprocessing) -> Preprocessing:
         wanted = _LIBREYOLO.get(facts.metadata.get("model_family", ""), usual)
         if facts.metadata.get("letterbox_pad") == "center":
             wanted = replace(wanted, fit="letterbox_floor")
+    if exporter(facts) == "ultralytics":
+        wanted = CENTRED if _version(facts) >= _ROUNDS_BACK else replace(CENTRED, fit="letterbox_gain")
     if facts.channels == 1:
         wanted = replace(wanted, pixel_format="Mono8")
     return replace(wanted, divisor=1.0) if _divides_inside(facts) else wanted
@@ -62,6 +70,11 @@ def other_task(facts: GraphFacts) -> str | None:
     """Name of the task in the metadata where it isn't the detection of upright boxes."""
     task = facts.metadata.get("task", "detect")
     return None if task == "detect" else task
+
+
+def _version(facts: GraphFacts) -> tuple[int, ...]:
+    numbers = re.findall(r"\d+", facts.metadata.get("version", ""))
+    return tuple(map(int, numbers[:3])) or _ROUNDS_BACK
 
 
 def _divides_inside(facts: GraphFacts) -> bool:

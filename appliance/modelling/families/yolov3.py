@@ -19,7 +19,7 @@ from appliance.modelling.families.anchor_claim import claim_of_raw_head
 from appliance.modelling.families.dense import DenseDecoder
 from appliance.modelling.families.dense_claim import claim_of_list
 from appliance.modelling.families.dense_evidence import dense_lists
-from appliance.modelling.families.exporters import CENTRED, DARKNET, exporter
+from appliance.modelling.families.exporters import CENTRED, DARKNET, YOLOV5, exporter
 from appliance.modelling.families.family import Family, OutputShapes, options_of
 from appliance.modelling.families.grid import exponential_boxes
 from appliance.modelling.families.heads import HeadForm, HeadOptions, checked_head_decoder
@@ -71,7 +71,14 @@ def _recognise(facts: GraphFacts) -> Claim | None:
             if has_objectness is None and facts.class_count is None:
                 has_objectness = one.layout == "anchors_first"
             if one.boxes is not None and one.values == "shares" and has_objectness is not None:
-                return claim_of_list("yolov3", facts, one, objectness=has_objectness, usual=CENTRED, nms_iou=0.45)
+                return claim_of_list(
+                    "yolov3",
+                    facts,
+                    one,
+                    objectness=has_objectness,
+                    usual=YOLOV5 if has_objectness else CENTRED,
+                    nms_iou=0.45,
+                )
     return claim_of_raw_head("yolov3", facts, PUBLISHED_ANCHORS, usual=DARKNET)
 
 

@@ -18,7 +18,7 @@ from appliance.modelling.families.arrangement import Layout
 from appliance.modelling.families.dense import DenseDecoder
 from appliance.modelling.families.dense_claim import claim_of_list
 from appliance.modelling.families.dense_evidence import DenseList, dense_lists
-from appliance.modelling.families.exporters import CENTRED, exporter
+from appliance.modelling.families.exporters import YOLOV5, exporter
 from appliance.modelling.families.family import Family, OutputShapes, options_of
 from appliance.modelling.families.grid import sigmoid, squared_boxes
 from appliance.modelling.families.heads import HeadForm, HeadOptions, checked_head_decoder
@@ -70,8 +70,8 @@ def _recognise(facts: GraphFacts) -> Claim | None:
     for one in dense_lists(facts):
         if one.boxes is not None and one.values == "shares" and _fits(one, facts):
             objectness = one.has_objectness(facts.class_count) is not False
-            return claim_of_list("yolov5", facts, one, objectness=objectness, usual=CENTRED, nms_iou=0.45)
-    return claim_of_raw_head("yolov5", facts, PUBLISHED_ANCHORS, usual=CENTRED)
+            return claim_of_list("yolov5", facts, one, objectness=objectness, usual=YOLOV5, nms_iou=0.45)
+    return claim_of_raw_head("yolov5", facts, PUBLISHED_ANCHORS, usual=YOLOV5)
 
 
 def _fits(one: DenseList, facts: GraphFacts) -> bool:

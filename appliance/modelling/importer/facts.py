@@ -9,7 +9,9 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 PixelFormat = Literal["Mono8", "RGB8", "BGR8"]
-Fit = Literal["letterbox", "letterbox_top_left", "letterbox_floor", "stretch", "exact"]
+Fit = Literal[
+    "letterbox", "letterbox_gain", "letterbox_unrounded", "letterbox_top_left", "letterbox_floor", "stretch", "exact"
+]
 Resize = Literal["linear", "area", "antialiased"]
 
 

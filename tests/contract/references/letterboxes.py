@@ -6,7 +6,22 @@ from PIL import Image
 
 
 def ultralytics(picture, width_px, height_px):
-    """LetterBox(auto=False) and scale_boxes of Ultralytics 8.4; the YOLOv5 repository does the same."""
+    """LetterBox(auto=False) and scale_boxes of Ultralytics 8.4.190."""
+    values, (left, top), sizes = _letterbox(picture, width_px, height_px)
+    scales = [new / old for new, old in zip(sizes, picture.shape[1::-1], strict=True)] * 2
+    return values, lambda box: [(v - pad) / s for v, pad, s in zip(box, [left, top] * 2, scales, strict=True)]
+
+
+def yolov5(picture, width_px, height_px):
+    """letterbox(auto=False) and scale_boxes of YOLOv5 7.0."""
+    values, _, _ = _letterbox(picture, width_px, height_px)
+    height, width = picture.shape[:2]
+    gain = min(height_px / height, width_px / width)
+    pads = [(width_px - width * gain) / 2, (height_px - height * gain) / 2] * 2
+    return values, lambda box: [(v - pad) / gain for v, pad in zip(box, pads, strict=True)]
+
+
+def _letterbox(picture, width_px, height_px):
     height, width = picture.shape[:2]
     gain = min(height_px / height, width_px / width)
     new_width, new_height = round(width * gain), round(height * gain)
@@ -16,8 +31,7 @@ def ultralytics(picture, width_px, height_px):
     top, bottom, left, right = (round(pad + e) for pad in (pad_y, pad_x) for e in (-0.1, 0.1))
     picture = cv2.copyMakeBorder(picture, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(114, 114, 114))
     values = picture[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255
-    scales = [new_width / width, new_height / height] * 2
-    return values, lambda box: [(v - pad) / s for v, pad, s in zip(box, [left, top] * 2, scales, strict=True)]
+    return values, (left, top), (new_width, new_height)
 
 
 def yolox(picture, width_px, height_px):

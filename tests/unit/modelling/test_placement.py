@@ -67,6 +67,20 @@ def test_letterboxed_boxes_go_back_by_the_rounded_size_of_each_side():
     assert (place.scale_x, place.scale_y) == (pytest.approx(0.64), pytest.approx(2 / 3))
 
 
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("letterbox", Placement(427, 301, 320 / 427, 226 / 301, 0.0, 47.0)),
+        ("letterbox_gain", Placement(427, 301, 320 / 427, 320 / 427, 0.0, 47.0)),
+        ("letterbox_unrounded", Placement(427, 301, 320 / 427, 320 / 427, 0.0, (320 - 301 * 320 / 427) / 2)),
+    ],
+)
+def test_the_picture_lies_in_the_middle_and_boxes_go_back_as_each_version_does_it(how, expected):
+    array, place = fit(np.zeros((301, 427), np.uint8), model_input(320, 320, how))
+    assert (array == 0).any(axis=1).nonzero()[0].tolist() == list(range(47, 47 + 226))
+    assert place == expected
+
+
 def test_floor_letterbox_cuts_the_size_off_and_puts_the_picture_in_the_middle():
     array, place = fit(np.zeros((333, 500), np.uint8), model_input(416, 416, "letterbox_floor"))
     assert place == Placement(500, 333, 0.832, 0.832, 0.0, float((416 - 277) // 2))

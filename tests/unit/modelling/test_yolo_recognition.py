@@ -165,14 +165,15 @@ SURE = (
         "letterbox_top_left",
         1.0,
     ),
-    Case("v5", [V5], "yolov5", {**FIRST, "objectness": True}),
+    Case("v5", [V5], "yolov5", {**FIRST, "objectness": True}, fit="letterbox_unrounded"),
     Case(
         "v5 with its raw heads behind it",
         [V5, *(one.reshape(1, 3, 8, *one.shape[2:]).transpose(0, 1, 3, 4, 2) for one in raw_maps(24))],
         "yolov5",
         FIRST,
+        fit="letterbox_unrounded",
     ),
-    Case("v6", [listed(boxes(), np.ones((COUNT, 1)), shares(COUNT, 3))], "yolov5", FIRST),
+    Case("v6", [listed(boxes(), np.ones((COUNT, 1)), shares(COUNT, 3))], "yolov5", FIRST, fit="letterbox_unrounded"),
     Case(
         "v3 of libreyolo, coarsest scale first",
         [np.swapaxes(listed(boxes(3, "xyxy", (32, 16, 8)), shares(COUNT_3, 3)), 1, 2)],
@@ -283,3 +284,11 @@ def test_one_channel_and_a_division_inside_change_the_preprocessing() -> None:
     assert grey.pixel_format == "Mono8"
     divides = (StemStep("Cast"), StemStep("Div", (255.0,)))
     assert claims(facts_of([V8], stem=divides))["yolov8"].preprocessing.divisor == 1.0
+
+
+@pytest.mark.parametrize(
+    ("version", "fit"), [("8.3.200", "letterbox_gain"), ("8.4.190", "letterbox"), ("", "letterbox")]
+)
+def test_boxes_go_back_as_the_version_that_exported_does_it(version: str, fit: str) -> None:
+    claim = claims(facts_of([V8], metadata={**ULTRALYTICS, "version": version}))["yolov8"]
+    assert claim.preprocessing.fit == fit
