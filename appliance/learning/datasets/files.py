@@ -6,14 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from appliance.errors import DatasetError
+from appliance.modelling.image_file import decode_image
 from appliance.modelling.pixels import Pixels
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
-_COLOUR_AXES = 3
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -30,18 +27,12 @@ def read_image(path: Path) -> tuple[Pixels, str]:
         DatasetError: The file can't be read or isn't an image.
     """
     try:
-        encoded = np.frombuffer(path.read_bytes(), np.uint8)
-        image = cv2.imdecode(encoded, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if len(encoded) else None
-    except (OSError, cv2.error) as error:
+        decoded = decode_image(path.read_bytes())
+    except OSError as error:
         raise DatasetError(f"image {path}: can't be read: {error}") from error
-    if image is None or image.dtype not in (np.uint8, np.uint16):
+    if decoded is None:
         raise DatasetError(f"image {path}: expected an image of 8 or 16 bits, got something that can't be decoded")
-    if image.ndim == _COLOUR_AXES:
-        in_8_bits = image if image.dtype == np.uint8 else np.right_shift(image.astype(np.uint16, copy=False), 8)
-        return in_8_bits.astype(np.uint8, copy=False), "BGR8"
-    if image.dtype == np.uint16:
-        return image.astype(np.uint16, copy=False), "Mono16"
-    return image.astype(np.uint8, copy=False), "Mono8"
+    return decoded
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -21,6 +20,7 @@ from appliance.config import ConfinedModel, read_toml
 from appliance.config.toml import validate
 from appliance.errors import ConfigError
 from appliance.modelling.bundle import ModelInput, Sha256
+from appliance.modelling.image_file import decode_image
 from appliance.modelling.pixels import Pixels, to_pixel_format
 from appliance.modelling.placement import fit
 
@@ -102,26 +102,10 @@ def _read(manifest: Path, folder: Path, name: str, sha256: str) -> tuple[Pixels,
             f"{where} differs from the manifest: expected sha256 {sha256[:16]}…, got {found[:16]}… "
             f"({len(content)} bytes); fetch the set again, or make a new version of the manifest"
         )
-    return decode(content, where)
-
-
-def decode(content: bytes, where: str) -> tuple[Pixels, str]:
-    """Decode an image file's bytes.
-
-    Returns:
-        (H, W) uint8 "Mono8", (H, W) uint16 "Mono16" or (H, W, 3) uint8 "BGR8".
-    Raises:
-        ConfigError: They are no image of 8 or 16 bits.
-    """
-    encoded = np.frombuffer(content, np.uint8)
-    image = cv2.imdecode(encoded, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if len(encoded) else None
-    if image is None or image.dtype not in (np.uint8, np.uint16) or (image.ndim == 3 and image.dtype != np.uint8):
-        raise ConfigError(f"{where}: expected a grey or colour image of 8 bits, or grey of 16, got something else")
-    if image.ndim == 3:
-        return image.astype(np.uint8, copy=False), "BGR8"
-    if image.dtype == np.uint16:
-        return image.astype(np.uint16, copy=False), "Mono16"
-    return image.astype(np.uint8, copy=False), "Mono8"
+    decoded = decode_image(content)
+    if decoded is None:
+        raise ConfigError(f"{where}: expected an image of 8 or 16 bits, got something that can't be decoded")
+    return decoded
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -14,8 +14,8 @@ from appliance.errors import ModelError
 from appliance.modelling.bundle import MODEL_FILE, ModelBundle
 from appliance.modelling.bundle_files import load_bundle
 from appliance.modelling.bundle_writer import write_bundle
+from appliance.modelling.image_file import decode_image
 from appliance.modelling.importer.golden import GoldenImage, write_golden
-from appliance.modelling.quantise.calibration_set import decode
 from appliance.modelling.quantise.figures import Figures
 from appliance.modelling.quantise.preparation import Prepared
 from appliance.modelling.quantise.quantiser import Outcome
@@ -122,12 +122,10 @@ def _rounded(figures: Figures) -> dict[str, Any]:
 
 
 def _golden(outcome: Outcome) -> list[GoldenImage]:
-    bundle = outcome.order.bundle
-    kept = [
-        GoldenImage(re.sub(r"^\d\d-", "", Path(case.file).name), *decode(bundle.contents[case.file], case.file))
-        for case in bundle.golden_cases()
-    ]
-    if kept:
-        return kept
-    files, images = list(outcome.order.calibration.manifest.files), outcome.order.calibration.images
-    return [GoldenImage(Path(files[place]).name, *images[place]) for place in range(min(GOLDEN_IMAGES, len(files)))]
+    """Return the float model's golden images; where it has none, the first ones of the calibration set."""
+    bundle, calibration = outcome.order.bundle, outcome.order.calibration
+    kept = [(Path(case.file).name, decode_image(bundle.contents[case.file])) for case in bundle.golden_cases()]
+    images = [(re.sub(r"^\d\d-", "", name), decoded) for name, decoded in kept if decoded is not None] or list(
+        zip(calibration.manifest.files, calibration.images[:GOLDEN_IMAGES], strict=False)
+    )
+    return [GoldenImage(Path(name).name, *decoded) for name, decoded in images]

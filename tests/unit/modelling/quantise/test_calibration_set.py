@@ -80,7 +80,7 @@ def test_what_is_no_image_is_refused(manifest, tmp_path):
         f'"grey.png" = "{hashlib.sha256(content).hexdigest()}"' if row.startswith('"grey') else row for row in text
     ]
     manifest.write_text("\n".join(lines))
-    with pytest.raises(ConfigError, match="expected a grey or colour image"):
+    with pytest.raises(ConfigError, match="expected an image of 8 or 16 bits"):
         read_calibration_set(manifest)
 
 
