@@ -37,6 +37,8 @@ class Peer:
             ours = shelf.plans.get(recipe["name"])
             if ours is None or ours.sha256 != recipe["sha256"]:
                 raise ValueError("the inspector's recipe differs from ours: the file was changed; restart both")
+        if not hello["recipes"]:
+            raise ValueError("an inspector that has read no recipe")
         self.recipe_sha256 = hello["recipes"][0]["sha256"]
         content = json.dumps(hello).encode()
         self.reports = decode_report(content)

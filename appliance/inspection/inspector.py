@@ -135,7 +135,7 @@ class Inspector:
 
     def _connect(self) -> None:
         if not self._publisher.is_connected:
-            self._publisher.connect({"role": "inspector", "pid": os.getpid(), **self._plans.introduction()})
+            self._publisher.connect({"pid": os.getpid(), **self._plans.introduction()})
         now_ns = time.monotonic_ns()
         for feed in self._feeds:
             feed.connect_when_due(now_ns)

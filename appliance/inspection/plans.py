@@ -5,7 +5,6 @@ and takes the finding of the right pair. Models come and go here: one that is as
 running one and says so when it is ready; one that nobody asks for any more is dropped as soon as it is idle.
 """
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from appliance.inspection.judge import check_recipe
 from appliance.inspection.recipes import LoadedRecipe, load_recipes
 from appliance.inspection.running_model import RunningModel, load_model
 from appliance.messages import ModelIdentity, ModelRef
-from appliance.messages.plan import JudgingPlan, PlanReport, PlanState, encode_plans, encode_report
+from appliance.messages.plan import JudgingPlan, PlanReport, PlanState, introduction
 from appliance.rollout import model_in_use, read_choices
 
 log = logging.getLogger(__name__)
@@ -106,10 +105,8 @@ class PlanSet:
 
     def introduction(self) -> dict[str, Any]:
         """What the publisher is told first: recipes, plans, and how far they are."""
-        content: dict[str, Any] = {"recipes": [one.reference for one in self._recipes.values()]}
-        for message in (encode_plans(self.plans), encode_report(self.report())):
-            content |= json.loads(message)
-        return content
+        recipes = [one.reference for one in self._recipes.values()]
+        return introduction(recipes, self.plans, self.report())
 
     # -- loading
 

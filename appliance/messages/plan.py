@@ -7,7 +7,7 @@ A plan without a span is only to be held ready: its model is loaded, no frame is
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -82,7 +82,7 @@ def decode_plans(message: bytes) -> list[JudgingPlan]:
         ValueError: Something else.
     """
     return [
-        JudgingPlan(one["recipe_sha256"], ModelRef(**one["model"]), tuple((first, end) for first, end in one["spans"]))
+        JudgingPlan(_text(one["recipe_sha256"]), _ref(one["model"]), tuple((first, end) for first, end in one["spans"]))
         for one in _items(message, "plans")
     ]
 
@@ -94,6 +94,16 @@ def encode_report(reports: Sequence[PlanReport]) -> bytes:
         for report in reports
     ]
     return _REPORT + json.dumps(content).encode() + b"}"
+
+
+def introduction(
+    recipes: Sequence[Mapping[str, Any]], plans: Sequence[JudgingPlan], reports: Sequence[PlanReport]
+) -> dict[str, Any]:
+    """What an inspector says of itself first: the recipes it has read, its plans, and how far it is with them."""
+    said: dict[str, Any] = {"role": "inspector", "recipes": [dict(recipe) for recipe in recipes]}
+    for message in (encode_plans(plans), encode_report(reports)):
+        said |= json.loads(message)
+    return said
 
 
 def is_report(message: bytes) -> bool:
@@ -109,8 +119,8 @@ def decode_report(message: bytes) -> list[PlanReport]:
     """
     return [
         PlanReport(
-            recipe_sha256=one["recipe_sha256"],
-            model=ModelRef(**one["model"]),
+            recipe_sha256=_text(one["recipe_sha256"]),
+            model=_ref(one["model"]),
             state=PlanState(one["state"]),
             identity=ModelIdentity.decode(one["identity"]),
             detail=one["detail"],
@@ -125,3 +135,18 @@ def _items(message: bytes, name: str) -> list[dict[str, Any]]:
     if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
         raise ValueError(f"not a list of {name}: {message[:120]!r}")
     return items
+
+
+def _ref(content: dict[str, Any]) -> ModelRef:
+    """Read a reference; it becomes a key, so nothing but text may be in it."""
+    ref = ModelRef(**content)
+    _text(ref.name)
+    if ref.contract_sha256 is not None:
+        _text(ref.contract_sha256)
+    return ref
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"text expected, got {value!r:.80}")  # noqa: TRY004 (a message's fault, not a caller's)
+    return value

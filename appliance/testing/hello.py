@@ -1,12 +1,11 @@
 """How an inspector introduces itself, for tests that play one."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appliance.messages import ModelIdentity, ModelRef
-from appliance.messages.plan import JudgingPlan, PlanReport, PlanState, encode_plans, encode_report
+from appliance.messages.plan import JudgingPlan, PlanReport, PlanState, introduction
 
 
 def identity_of(ref: ModelRef) -> ModelIdentity:
@@ -23,5 +22,4 @@ def ready(plans: Sequence[JudgingPlan]) -> list[PlanReport]:
 def inspector_hello(recipes: Sequence[Mapping[str, Any]], model: str) -> dict[str, Any]:
     """The first message of an inspector that judges by the first of the recipes, with this model."""
     plans = [JudgingPlan(recipes[0]["sha256"], ModelRef(model))]
-    said = json.loads(encode_plans(plans)) | json.loads(encode_report(ready(plans)))
-    return {"role": "inspector", "recipes": [dict(recipe) for recipe in recipes], **said}
+    return introduction(recipes, plans, ready(plans))

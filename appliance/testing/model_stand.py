@@ -100,6 +100,7 @@ class ModelStand:
     ) -> None:
         self.period_s = period_s
         self.ages_ms: dict[str, float] = {}
+        self._moments: dict[tuple[str, int], tuple[str, int]] = {}
         recipes = recipes or {"a": recipe_text("a", "one")}
         for name, arguments in (models or {"one": {}, "two": {}}).items():
             write_tiny_bundle(folder / "models" / name, width=WIDTH, height=HEIGHT, **arguments)
@@ -276,11 +277,15 @@ class ModelStand:
             reader.close()
 
     def moments(self, recipe: str = "a") -> list[tuple[str, int]]:
-        """Changes of a recipe's model as the publisher noted them last: name and moment, in order."""
-        lines = (self.config.runtime_dir / "notes").read_bytes().splitlines()
-        notes = [json.loads(line.split(b" ", 1)[1]) for line in lines]
-        by_revision = {note["revision"]: note for note in notes if note["note"] == "model" and note["recipe"] == recipe}
-        return [(note["model"]["name"], note["from_ns"]) for note in by_revision.values()]
+        """Changes of a recipe's model as the publisher noted them last: name and moment, in order.
+
+        It remembers the last few: ask after every change to know them all.
+        """
+        for line in (self.config.runtime_dir / "notes").read_bytes().splitlines():
+            note = json.loads(line.split(b" ", 1)[1])
+            if note["note"] == "model":
+                self._moments[note["recipe"], note["revision"]] = (note["model"]["name"], note["from_ns"])
+        return [moment for (of_recipe, _), moment in sorted(self._moments.items()) if of_recipe == recipe]
 
     def records(self, spool: str = MAIN) -> list[dict[str, Any]]:
         """What the publisher, or a shadow, has spooled, oldest first."""

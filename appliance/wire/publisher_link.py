@@ -1,6 +1,6 @@
 """The way to the publisher: grabbers wake it, the inspector sends it findings, over AF_UNIX SOCK_SEQPACKET.
 
-    peer -> publisher   first message   JSON hello {"role": "grabber", "camera"} or {"role": "inspector", "model", ...}
+    peer -> publisher   first message   JSON hello {"role": "grabber", "camera"}, or an inspector's introduction
                         grabber         8 bytes, little endian: id of an amended trigger, 0 for "look at the file"
                         inspector       a Finding, or a report of its plans, JSON
     publisher -> peer   inspector       plans: which frames to judge by which recipe and model, JSON

@@ -22,7 +22,8 @@ from appliance.box.bench.percentiles import p50_p99
 from appliance.clock import NS_PER_MS
 from appliance.config import ApplianceConfig, FolderSource, Recipe, load_recipe, recipe_reference
 from appliance.errors import ConfigError, StageFailed
-from appliance.messages import Defect, Finding, VerdictWord
+from appliance.messages import Defect, Finding, ModelIdentity, ModelRef, VerdictWord
+from appliance.messages.plan import JudgingPlan, PlanReport, PlanState, introduction
 from appliance.ring import CameraFeed, ReaderRole
 from appliance.wire.publisher_link import PublisherLink
 from appliance.wire.verdict_lane import VerdictSubscriber
@@ -146,8 +147,11 @@ class _Inspector:
     """
 
     def __init__(self, config: ApplianceConfig) -> None:
-        recipe = recipe_reference(config.recipe, load_recipe(config.recipe))
-        self._hello = {"role": "inspector", "model": {"name": "bench", "sha256": "0" * 64}, "recipe": recipe}
+        recipe = load_recipe(config.recipe)
+        reference, model = recipe_reference(config.recipe, recipe), ModelRef(recipe.model)
+        identity = ModelIdentity(recipe.model, "0" * 64)
+        report = PlanReport(reference["sha256"], model, PlanState.READY, identity)
+        self._hello = introduction([reference], [JudgingPlan(reference["sha256"], model)], [report])
         self._camera = config.cameras[0].name
         self._feed = CameraFeed(self._camera, config.runtime_dir / f"ring.{self._camera}.sock", ReaderRole.INSPECTOR)
         self._publisher = PublisherLink(config.runtime_dir)

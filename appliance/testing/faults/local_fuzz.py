@@ -16,7 +16,9 @@ from appliance import seqpacket
 
 _OUR_DATAGRAMS = (
     json.dumps({"role": "grabber", "camera": "cam9"}).encode(),
-    json.dumps({"role": "inspector", "model": None, "recipe": {"sha256": "0" * 64}}).encode(),
+    json.dumps(
+        {"role": "inspector", "recipes": [{"name": "a", "sha256": "0" * 64}], "plans": [], "report": []}
+    ).encode(),
     json.dumps({"camera": "cam0", "trigger_id": 2**62, "verdict": 1, "reason": 0, "defects": []}).encode(),
     (2**62).to_bytes(8, "little"),
     b'H{"version": 1, "role": "observer"}',
