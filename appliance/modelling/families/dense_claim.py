@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from appliance.modelling.families.dense_evidence import DenseList
     from appliance.modelling.importer.facts import GraphFacts
 
+_ULTRALYTICS_NMS_IOU = 0.7
+"""Source: Ultralytics 8.4, ultralytics/cfg/default.yaml, iou."""
 _MULTI_LABEL = ("yolo9", "yolo9_p2", "yolo9_e2e")
 """Source: libreyolo 1.6, libreyolo/postprocess/yolo9.py; its Darknet families, YOLOv7 and YOLOX take the best class."""
 
@@ -47,6 +49,8 @@ def claim_of_list(
 
 def with_habits(facts: GraphFacts, claim: Claim) -> Claim:
     """Add what the exporting library does after the network, as far as its metadata name it."""
+    if exporter(facts) == "ultralytics":
+        return replace(claim, nms_iou=_ULTRALYTICS_NMS_IOU)
     if exporter(facts) != "libreyolo":
         return claim
     model_family = facts.metadata.get("model_family", "")
