@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from appliance.modelling.families.dense import DenseDecoder
 from appliance.modelling.families.dense_claim import claim_of_list, refusal
 from appliance.modelling.families.dense_evidence import DenseList, dense_lists
-from appliance.modelling.families.exporters import CENTRED, exporter
+from appliance.modelling.families.exporters import CENTRED, YOLOV5, exporter
 from appliance.modelling.families.family import Family, OutputShapes, options_of
 from appliance.modelling.families.heads import HeadOptions, HeadShape, checked_head_decoder, head_decoder
 from appliance.modelling.importer.facts import Claim
@@ -46,7 +46,10 @@ def _recognise(facts: GraphFacts) -> Claim | None:
     lists = [one for one in dense_lists(facts) if one.boxes is not None and (one.strides or asked)]
     wanted = [one for one in lists if _fits(one, facts)]
     if wanted:
-        return claim_of_list("yolov8", facts, wanted[0], objectness=False, usual=CENTRED, nms_iou=0.7)
+        # YOLOv9's own exporter and the tools around it are YOLOv5's: stride and names, nothing else in the metadata
+        of_yolov9 = exporter(facts) == "unknown" and "stride" in facts.metadata
+        usual, nms_iou = (YOLOV5, 0.45) if of_yolov9 else (CENTRED, 0.7)
+        return claim_of_list("yolov8", facts, wanted[0], objectness=False, usual=usual, nms_iou=nms_iou)
     return refusal("yolov8", facts, lists) or _refusal_of_distributions(facts)
 
 

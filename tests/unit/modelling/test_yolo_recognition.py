@@ -123,6 +123,7 @@ X_RAW[..., 4:] = shares(COUNT, 4)
 SURE = (
     Case("v8", [V8], "yolov8", {**LAST, "boxes": "cxcywh_px", "objectness": False, "logits": False}, nms_iou=0.7),
     Case("v8 with nameless classes", [V8], "yolov8", LAST, {"classes": None}, nms_iou=0.7),
+    Case("v9 of its own exporter", [V8], "yolov8", LAST, {"metadata": {"stride": "32"}}, fit="letterbox_unrounded"),
     Case("v8 of one class", [V8[:, :5]], "yolov8", LAST, {"classes": 1}, nms_iou=0.7),
     Case("v8 transposed", [np.swapaxes(V8, 1, 2)], "yolov8", FIRST, nms_iou=0.7),
     Case("v8 in half precision", [V8.astype(np.float16)], "yolov8", LAST, nms_iou=0.7),
