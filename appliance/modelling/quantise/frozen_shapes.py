@@ -56,7 +56,8 @@ def _replace(graph: Graph, frozen: dict[str, Any]) -> int:
     kept = [node for node in graph.nodes if own.intersection(node.output) or not set(node.output) <= frozen.keys()]
     gone = len(graph.nodes) - len(kept)
     made = {name for node in kept for name in node.output}
-    for name in frozen.keys() - made:
-        graph.set_constant(name, frozen[name])
+    for name, value in frozen.items():
+        if name not in made:
+            graph.set_constant(name, value)
     graph.set_nodes(kept)
     return gone

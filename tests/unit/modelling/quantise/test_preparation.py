@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +91,27 @@ def test_float16_weights_are_refused(tmp_path):
     bundle = write_bundle(tmp_path / "float", contract_of(bundle))
     with pytest.raises(ModelError, match="float16 weights; export and import it as float32"):
         prepare(bundle)
+
+
+_HASH_OF_PREPARED = """
+import hashlib, sys
+from pathlib import Path
+from appliance.modelling import load_bundle
+from appliance.modelling.quantise.preparation import prepare
+print(hashlib.sha256(prepare(load_bundle(Path(sys.argv[1]))).graph.model.SerializeToString(deterministic=True)).hexdigest())
+"""
+
+
+def test_the_same_network_comes_out_in_every_process():
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _HASH_OF_PREPARED, str(SHIPPED)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ("1", "2")
+    ]
+    hashes = [process.communicate(timeout=50)[0] for process in processes]
+    assert hashes[0] == hashes[1]
+    assert len(hashes[0].strip()) == 64
