@@ -73,6 +73,23 @@ def delivery(
     _print(figures, as_json=as_json)
 
 
+@app.command()
+def swap(
+    config: _Config = _DEMO,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The other model; default: one in models_dir that fits the recipe.")
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Changes, to and fro.")] = 10,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="Quiet time before each change.")] = 3.0,
+    as_json: JsonOption = False,
+) -> None:
+    """A change of model on a running line: how long it takes, and the verdicts around it."""
+    from appliance.box.bench.swap import bench_swap  # noqa: PLC0415 (see above)
+
+    figures = bench_swap(load(config), second=model, rounds=rounds, quiet_s=seconds, progress=_tell)
+    _print(figures, as_json=as_json)
+
+
 def _tell(progress: str) -> None:
     print(progress, file=sys.stderr, flush=True)
 
