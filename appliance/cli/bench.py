@@ -43,12 +43,13 @@ def pipeline(
     config: _Config = _DEMO,
     rounds: Annotated[int, typer.Option("--rounds", min=1)] = 3,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="For each measurement.")] = 6.0,
+    shadow: Annotated[str | None, typer.Option("--shadow", help="Model that watches meanwhile.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Camera to published verdict, in turn with the bare model; then latency at half load."""
     from appliance.box.bench.pipeline import bench_pipeline  # noqa: PLC0415 (see above)
 
-    figures = bench_pipeline(load(config), rounds=rounds, seconds=seconds, progress=_tell)
+    figures = bench_pipeline(load(config), rounds=rounds, seconds=seconds, shadow=shadow, progress=_tell)
     _print(figures, as_json=as_json)
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,6 +29,8 @@ from appliance.box.supervisor import Supervisor
 from appliance.config import ApplianceConfig, GenicamSource, Recipe, load_recipe
 from appliance.counters import percentile
 from appliance.errors import ConfigError, StageFailed
+from appliance.rollout import ShadowChoice, write_shadows
+from appliance.rollout.choices import ChosenModel
 from appliance.wire.verdict_lane import VerdictSubscriber
 
 START_ALLOWANCE_S = 30.0
@@ -58,12 +61,18 @@ class _Load:
 
 
 def bench_pipeline(
-    config: ApplianceConfig, *, rounds: int = 3, seconds: float = 6.0, progress: Progress = lambda _: None
+    config: ApplianceConfig,
+    *,
+    rounds: int = 3,
+    seconds: float = 6.0,
+    shadow: str | None = None,
+    progress: Progress = lambda _: None,
 ) -> dict[str, Any]:
     """Measure throughput at full load in turn with the bare model, then latency at half load.
 
     Args:
         config: Its first camera must be a simulated one; line trigger and deadline are set aside for full load.
+        shadow: A model that watches meanwhile.
         progress: Told in words what runs now.
     Returns:
         JSON-ready: `frames_per_s, bare_frames_per_s, ratio_to_bare, copies_per_frame, cpu_ms_per_frame,
@@ -80,9 +89,11 @@ def bench_pipeline(
             bare_rates.append(_bare_frames_per_s(config, seconds))
             progress(f"round {number} of {rounds}: pipeline at full load")
             patient = recipe.model_copy(update={"deadline_ms": _PATIENT_DEADLINE_MS})
-            loads.append(_run_load(config, patient, Path(folder), bare_rates[-1] * _OVERDRIVE, seconds))
+            with _pipeline(config, patient, Path(folder), bare_rates[-1] * _OVERDRIVE, shadow) as running:
+                loads.append(_measure(running, seconds))
         progress("pipeline at half load")
-        half = _run_load(config, recipe, Path(folder), median(bare_rates) / 2, seconds)
+        with _pipeline(config, recipe, Path(folder), median(bare_rates) / 2, shadow) as running:
+            half = _measure(running, seconds)
     ratios = [load.frames_per_s / bare for load, bare in zip(loads, bare_rates, strict=True)]
     latencies = sorted(half.latencies_ms)
     judged = sum(load.judged for load in loads)
@@ -127,32 +138,39 @@ def _bare_frames_per_s(config: ApplianceConfig, seconds: float) -> float:
     return float(json.loads(done.stdout))
 
 
-def _run_load(config: ApplianceConfig, recipe: Recipe, folder: Path, rate_hz: float, seconds: float) -> _Load:
-    """Run the pipeline with the camera at a fixed rate; measure a window after it has settled."""
-    camera = config.cameras[0].name
-    with _pipeline(config, recipe, folder, rate_hz) as (bench_config, supervisor, lane):
-        _follow(supervisor, lane, SETTLE_S, None)
-        load = _Load(seconds)
-        pids = {child.spec.name: child.pid or 0 for child in supervisor.children}
-        before = _usages(pids)
-        _follow(supervisor, lane, seconds, load)
-        after = _usages(pids)
-        load.cpu_s = {name: usage.cpu_s - before[name].cpu_s for name, usage in after.items()}
-        load.rss_mb = {name: usage.rss_mb for name, usage in after.items()}
-        status = appliance_status(bench_config)
-        load.copies_per_frame = status["cameras"][camera]["copies_per_frame"]
-        load.invariant_holds = status["invariant_holds"]
+_Running = tuple[ApplianceConfig, Supervisor, VerdictSubscriber]
+
+
+def _measure(running: _Running, seconds: float) -> _Load:
+    """Measure a window of a running pipeline, after it has settled."""
+    bench_config, supervisor, lane = running
+    _follow(supervisor, lane, SETTLE_S, None)
+    load = _Load(seconds)
+    pids = {child.spec.name: child.pid for child in supervisor.children if child.pid is not None}
+    before = _usages(pids)
+    _follow(supervisor, lane, seconds, load)
+    after = _usages(pids)
+    load.cpu_s = {name: usage.cpu_s - before[name].cpu_s for name, usage in after.items()}
+    load.rss_mb = {name: usage.rss_mb for name, usage in after.items()}
+    status = appliance_status(bench_config)
+    load.copies_per_frame = status["cameras"][bench_config.cameras[0].name]["copies_per_frame"]
+    load.invariant_holds = status["invariant_holds"]
     return load
 
 
 @contextmanager
 def _pipeline(
-    config: ApplianceConfig, recipe: Recipe, folder: Path, rate_hz: float
-) -> Iterator[tuple[ApplianceConfig, Supervisor, VerdictSubscriber]]:
+    config: ApplianceConfig, recipe: Recipe, folder: Path, rate_hz: float, shadow: str | None
+) -> Iterator[_Running]:
+    """Run the pipeline with the camera at a fixed rate, until the first verdict and as long as the caller likes."""
     bench_config = _free_running(config, folder, rate_hz)
     path = folder / "config.toml"
     write_toml(path, bench_config)
     write_toml(bench_config.recipe, recipe)
+    if shadow is not None:
+        chosen = ChosenModel(name=shadow, contract_sha256=None)
+        choice = ShadowChoice(model=chosen, since=datetime.now(UTC), by="bench")
+        write_shadows(bench_config.state_dir, {recipe.name: choice})
     endpoint = bench_config.delivery.verdict_endpoint
     with (
         VerdictSubscriber(endpoint) as lane,
