@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import ConfigError
+from appliance.rollout.files import adopt
 
 FILE = "audit.jsonl"
 
@@ -51,6 +52,7 @@ def append_audit(state_dir: Path, entry: AuditEntry) -> None:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
+            adopt(fd, state_dir)
             os.write(fd, line)  # one write: writers don't mix, and a torn line ends before the next one
             os.fsync(fd)
         finally:

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, Field
 from appliance.config import ConfinedModel, Recipe
 from appliance.errors import ConfigError
 from appliance.messages import ModelRef
-from appliance.rollout.files import read_json, write_json
+from appliance.rollout.files import adopt, read_json, write_json
 
 FILE = "active_models.json"
 _LOCK = "active_models.lock"
@@ -100,6 +100,7 @@ class ChoicesFile:
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._fd = os.open(state_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            adopt(self._fd, state_dir)
         except OSError as error:
             raise ConfigError(f"{state_dir}: can't be written: {error.strerror}; check its rights") from error
 

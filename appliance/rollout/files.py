@@ -41,6 +41,7 @@ def write_json(path: Path, content: BaseModel) -> None:
             file.write(content.model_dump_json(indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())
+            adopt(file.fileno(), path.parent)
         temporary.replace(path)
         sync_directory(path.parent)
     except OSError as error:
@@ -55,3 +56,10 @@ def sync_directory(directory: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def adopt(fd: int, directory: Path) -> None:
+    """Give a file that root makes to whom its directory belongs: the service must be able to write it later."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        os.fchown(fd, owner.st_uid, owner.st_gid)

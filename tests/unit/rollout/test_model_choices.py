@@ -1,3 +1,4 @@
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,9 +8,11 @@ from appliance.config import Recipe
 from appliance.errors import ConfigError
 from appliance.messages import ModelRef
 from appliance.rollout import (
+    AuditEntry,
     ChoicesFile,
     ModelChoice,
     ShadowChoice,
+    append_audit,
     model_in_use,
     read_choices,
     read_shadows,
@@ -50,6 +53,18 @@ def test_one_at_a_time_may_choose(tmp_path: Path) -> None:
     first.close()
     assert second.try_lock()
     second.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_writes_belongs_to_the_service(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    file = ChoicesFile(tmp_path)
+    file.write(file.read().with_choice("a", choice()))
+    file.close()
+    write_shadows(tmp_path, {"a": ShadowChoice(model=NEW, since=NOW, by="test")})
+    append_audit(tmp_path, AuditEntry("2026-11-23T00:00:00Z", "test", "activated", "a"))
+    assert {path.stat().st_uid for path in tmp_path.iterdir()} == {12345}
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_file_of_somebody_else_is_refused_in_one_line(tmp_path: Path) -> None:
