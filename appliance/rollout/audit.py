@@ -88,7 +88,8 @@ def whoami() -> str:
     except (OSError, ValueError, KeyError):
         login = _user()
     user = _user()
-    return f"{login} as {user}, pid {os.getpid()}" if login != user else f"{user}, pid {os.getpid()}"
+    name = f"{login} as {user}" if login != user else user
+    return f"{name[:48]}, pid {os.getpid()}"  # requests take 64 characters
 
 
 def _user() -> str:
