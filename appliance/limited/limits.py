@@ -17,8 +17,8 @@ class Limits:
         reply_mb: Largest answer with all blobs, MiB.
         uses_devices: It works on a GPU: drivers map far more than any limit and write to device files, so address
             space and writing are left unconfined.
-        gives_way: It runs only where nobody else wants the CPU: for a machine whose line is running. On a busy machine
-            it may then take very long.
+        gives_way: It takes a tenth of the CPU that others take: for a machine whose line is running. On a busy machine
+            it then takes long.
     """
 
     memory_mb: int = 4096

@@ -7,7 +7,7 @@ writing, exec     landlock(7): no file may be written, made, removed   told in `
                   or executed; and RLIMIT_FSIZE 0
 memory, CPU, core setrlimit(2)                                         always there
 the machine's memory oom_score_adj 1000: it dies before anybody else  RLIMIT_AS alone
-the machine's CPU SCHED_IDLE and autogroup nice 19 (sched(7)), if asked  nice 19
+the machine's CPU SCHED_BATCH, nice and autogroup nice 10 (sched(7)), if asked  nice 10
 
 `unshare`, landlock and seccomp act on the calling thread and on threads made later: so they come before NumPy, whose
 BLAS may start threads when it is imported.
@@ -28,6 +28,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x1000_0000, 0x4000_0000
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _MIB = 1 << 20
+_NICE = 10
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,11 @@ class Rights:
 
 
 def give_up_rights(*, uses_devices: bool, gives_way: bool) -> Rights:
-    """Drop to the lowest priority, leave the network, stop writing; before any import that starts threads."""
+    """Give way if asked, leave the network, stop writing; before any import that starts threads."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     _write_own("oom_score_adj", "1000")
     if gives_way:
-        _lowest_priority()
+        _give_way()
     _set_limit(resource.RLIMIT_CORE, 0)
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     network = _leave_network()
@@ -84,12 +85,13 @@ def _set_limit(which: int, value: int) -> None:
     resource.setrlimit(which, (value, value))
 
 
-def _lowest_priority() -> None:
-    os.nice(19)
+def _give_way() -> None:
+    """Take a tenth of what others take. With SCHED_IDLE, a three-hundredth, a busy box starves the gate for a minute."""
+    os.nice(_NICE)
     with contextlib.suppress(OSError):  # a container may forbid it; nice stays
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     # Our session is a group of its own, whose share of the CPU the two above don't lessen (sched(7), autogroup).
-    _write_own("autogroup", "19")
+    _write_own("autogroup", str(_NICE))
 
 
 def _write_own(name: str, value: str) -> None:
