@@ -86,7 +86,7 @@ def _set_limit(which: int, value: int) -> None:
 
 
 def _give_way() -> None:
-    """Take a tenth of what others take. With SCHED_IDLE, a three-hundredth, a busy box starves the gate for a minute."""
+    """Take a tenth of what others take: with SCHED_IDLE, a three-hundredth, a busy box starves us."""
     os.nice(_NICE)
     with contextlib.suppress(OSError):  # a container may forbid it; nice stays
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
