@@ -27,10 +27,10 @@ _File = Annotated[Path, typer.Argument(metavar="FILE", help="The ONNX file.")]
 _Name = Annotated[str, typer.Option("--name", help="Name of the model; a recipe says it.")]
 _Classes = Annotated[
     str | None,
-    typer.Option("--classes", help="Class names: a,b,c or a file (a name a line, JSON list, YAML with names)."),
-]
-_UnnamedClasses = Annotated[
-    bool, typer.Option("--unnamed-classes", help="Call the classes class_0, class_1 … where nobody knows better.")
+    typer.Option(
+        "--classes",
+        help="Class names: a,b,c or a file (a name a line, JSON list, YAML with names). Default: as the file says.",
+    ),
 ]
 _Family = Annotated[str, typer.Option("--family", help="Decode family, or auto: found out.")]
 _Size = Annotated[str | None, typer.Option("--size", metavar="WxH", help="Input size where the file's is free.")]
@@ -70,7 +70,6 @@ def import_file(
     *,
     name: _Name,
     classes: _Classes = None,
-    unnamed_classes: _UnnamedClasses = False,
     family: _Family = "auto",
     size: _Size = None,
     pixel_format: _PixelFormat = None,
@@ -98,7 +97,6 @@ def import_file(
     options = ImportOptions(
         family=None if family == "auto" else family,
         classes=class_names(classes) if classes is not None else None,
-        unnamed_classes=unnamed_classes,
         size=_size(size) if size is not None else None,
         pixel_format=pixel_format,
         divisor=divisor,

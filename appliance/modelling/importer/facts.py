@@ -56,7 +56,6 @@ class ImportOptions:
 
     family: str | None = None
     classes: tuple[str, ...] | None = None
-    unnamed_classes: bool = False
     size: tuple[int, int] | None = None
     pixel_format: PixelFormat | None = None
     divisor: float | None = None

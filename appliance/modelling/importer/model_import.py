@@ -104,7 +104,7 @@ def import_model(order: Order, report: Callable[[str], None] = lambda _: None) -
         report("gate")
         verify(bundle)
         target = _put_in_place(folder, order)
-    return Imported(bundle, target, claim.seen, built.farthest_apart, built.notes)
+    return Imported(bundle, target, claim.seen, built.farthest_apart, (*recognised.notes, *built.notes))
 
 
 def _check_name(order: Order) -> None:

@@ -45,11 +45,13 @@ class Recognised:
     Attributes:
         claim: Of the one family, options applied.
         class_names: In the order of the network's class ids.
+        notes: What a person should know, each a sentence.
     """
 
     family: Family
     claim: Claim
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def recognise(facts: GraphFacts, where: str, families: Mapping[str, Family] = FAMILIES) -> Recognised:
@@ -68,7 +70,7 @@ def recognise(facts: GraphFacts, where: str, families: Mapping[str, Family] = FA
             _doubtful(facts, claims[0], where) if len(claims) == 1 else _undecided(facts, claims, where)
         )
     claim = replace(sure[0], preprocessing=_preprocessing(facts, sure[0]))
-    names = _class_names(facts, claim, where)
+    names, notes = _class_names(facts, claim, where)
     options = facts.options
     return Recognised(
         families[claim.family],
@@ -79,6 +81,7 @@ def recognise(facts: GraphFacts, where: str, families: Mapping[str, Family] = FA
             decode={**claim.decode, **options.decode},
         ),
         names,
+        notes,
     )
 
 
@@ -118,17 +121,17 @@ def _preprocessing(facts: GraphFacts, claim: Claim) -> Preprocessing:
     return chosen
 
 
-def _class_names(facts: GraphFacts, claim: Claim, where: str) -> tuple[str, ...]:
+def _class_names(facts: GraphFacts, claim: Claim, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Settle the class names; gives them, and a note where nobody knows them."""
     options = facts.options
     names = options.classes or claim.class_names or facts.class_names
-    if names is None and claim.class_count is not None and options.unnamed_classes:
+    if names is None and claim.class_count is not None:
         names = tuple(f"class_{index}" for index in range(claim.class_count))
+        return names, (f"the file names none of its {len(names)} classes: pass --classes in the order of training",)
     if names is None:
-        count = "some number of" if claim.class_count is None else str(claim.class_count)
-        unnamed = "" if claim.class_count is None else ", or --unnamed-classes to call them class_0, class_1 …"
         raise ImportRefused(
-            f"{where}: family {claim.family} with {count} classes, but the file doesn't name them; "
-            f"pass --classes with their names in the order of training{unnamed}"
+            f"{where}: family {claim.family}: neither the outputs nor the file tell how many classes there are; "
+            f"pass --classes with their names in the order of training"
         )
     if claim.class_count is not None and len(names) != claim.class_count:
         source = "--classes names" if options.classes else "the metadata name"
@@ -139,7 +142,7 @@ def _class_names(facts: GraphFacts, claim: Claim, where: str) -> tuple[str, ...]
     if len(set(names)) != len(names):
         double = next(name for name in names if names.count(name) > 1)
         raise ImportRefused(f"{where}: class name {double!r} stands twice; pass --classes with names that differ")
-    return names
+    return names, ()
 
 
 def _unknown(facts: GraphFacts, asked: Mapping[str, Family], families: Mapping[str, Family], where: str) -> str:

@@ -96,10 +96,11 @@ def test_alias_asks_its_family_only() -> None:
 
 def test_class_names_are_never_made_up_silently() -> None:
     nameless = foreign_network(metadata={})
-    with pytest.raises(ImportRefused, match=r"with 2 classes, but the file doesn't name them; pass --classes"):
-        recognise(facts(nameless), "a.onnx")
-    assert recognise(facts(nameless, unnamed_classes=True), "a.onnx").class_names == ("class_0", "class_1")
-    assert recognise(facts(nameless, classes=("a", "b")), "a.onnx").class_names == ("a", "b")
+    found = recognise(facts(nameless), "a.onnx")
+    assert found.class_names == ("class_0", "class_1")
+    assert found.notes == ("the file names none of its 2 classes: pass --classes in the order of training",)
+    named = recognise(facts(nameless, classes=("a", "b")), "a.onnx")
+    assert (named.class_names, named.notes) == (("a", "b"), ())
 
 
 def test_class_names_must_be_as_many_as_the_outputs_have_and_differ() -> None:
@@ -108,7 +109,7 @@ def test_class_names_must_be_as_many_as_the_outputs_have_and_differ() -> None:
         recognise(facts(classes=("a", "b", "c")), "a.onnx", asked)
     with pytest.raises(ImportRefused, match="class name 'a' stands twice"):
         recognise(facts(classes=("a", "a")), "a.onnx", asked)
-    with pytest.raises(ImportRefused, match="some number of classes"):
+    with pytest.raises(ImportRefused, match="neither the outputs nor the file tell how many classes"):
         recognise(facts(foreign_network(metadata={})), "a.onnx", families(Claim("one", "rows")))
 
 
