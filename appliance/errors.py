@@ -23,6 +23,7 @@
     ├── KeysError            14  KEYS      a key file is missing, damaged or open to others; a client is unknown
     ├── ResultMissing        15  RESULT    no such result, or its image isn't there
     └── DatasetError         16  DATASET   labelled images missing, broken, or of classes that the model doesn't know
+        └── LabelError                     one thing wrong in one file: a row, an annotation, an image; knows the place
 
 A message says what, where (camera serial, slot, frame_id, file and key), expected, got, next step: in one line.
 Exit code 2 is a wrong command line (click's own), 130 an interrupt.
@@ -175,3 +176,18 @@ class DatasetError(ApplianceError, ValueError):
     """Labelled images can't be used: file missing or broken, box impossible, class unknown to the model."""
 
     exit_code = ExitCode.DATASET
+
+
+class LabelError(DatasetError):
+    """One thing is wrong in one file of a data set; reading stops there, checking goes on.
+
+    Attributes:
+        kind: What sort of thing, in one word: "empty_box", "unknown_class", "broken_label" …
+        file: Path of the label file or image.
+        at: Line or annotation; "" for the whole file.
+        what: Expected and got.
+    """
+
+    def __init__(self, kind: str, file: str, at: str, what: str) -> None:
+        super().__init__(f"{file}, {at}: {what}" if at else f"{file}: {what}")
+        self.kind, self.file, self.at, self.what = kind, file, at, what

@@ -3,18 +3,16 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from appliance.cli.evaluation_text import comparison_table, figures_table, per_class_table, threshold_table
 from appliance.cli.model_choice import ModelArgument, ModelsDirOption, find_bundle
 from appliance.cli.options import ConfigOption, JsonOption
+from appliance.cli.progress import progress_bar
 from appliance.config import Recipe, load_recipe
 from appliance.errors import DatasetError, ExitCode
 from appliance.modelling import ModelBundle, load_bundle
@@ -22,10 +20,10 @@ from appliance.modelling import ModelBundle, load_bundle
 # Evaluation is imported when a command runs: pycocotools and what belongs to it would slow every other command down.
 
 DatasetArgument = Annotated[
-    Path, typer.Argument(metavar="DATASET", help="Folder of labelled images, a COCO json, or a data.yaml.")
+    Path, typer.Argument(metavar="DATASET", help="Folder of labelled images, or the set's json, xml or yaml.")
 ]
 FormatOption = Annotated[
-    Literal["auto", "voc", "yolo", "coco", "deeppcb", "masks"],
+    Literal["auto", "voc", "yolo", "coco", "labelstudio", "cvat", "deeppcb", "masks"],
     typer.Option("--format", help="Format of the labels; auto looks at the files."),
 ]
 SplitOption = Annotated[
@@ -76,7 +74,7 @@ def evaluate(
     bundle = load_bundle(find_bundle(model, models_dir, config))
     rules = _recipe(recipe, score)
     labelled = read_labelled(dataset, (bundle,), file_format=file_format, split=split, classes=classes, renamed=renamed)
-    with _progress(bundle.name) as progress:
+    with progress_bar(bundle.name) as progress:
         evaluation = measure(bundle, labelled, rules, score=score, progress=progress)
     figures = evaluation.figures()
     if html is not None:
@@ -119,7 +117,7 @@ def compare(
     labelled = read_labelled(dataset, bundles, file_format=file_format, split=split, classes=classes, renamed=renamed)
     evaluations = []
     for bundle in bundles:
-        with _progress(bundle.name) as progress:
+        with progress_bar(bundle.name) as progress:
             evaluations.append(measure(bundle, labelled, rules, score=score, progress=progress))
     comparison = hold_against(evaluations[0], evaluations[1])
     if html is not None:
@@ -170,7 +168,7 @@ def threshold(
         dataset, (bundle,), file_format=file_format, split=split, classes=classes, renamed=renamed, preferred=TO_CHOOSE
     )
     limits = Limits(max_escape_rate, max_false_reject_rate)
-    with _progress(bundle.name) as progress:
+    with progress_bar(bundle.name) as progress:
         advice = advise(bundle, labelled, limits, class_name=class_name, progress=progress)
     if as_json:
         print(json.dumps(advice, indent=2))
@@ -232,23 +230,6 @@ def _check_html(path: Path | None) -> None:
     """Refuse before the long work what would fail after it."""
     if path is not None and (path.suffix.lower() not in (".html", ".htm") or not os.access(path.parent, os.W_OK)):
         raise typer.BadParameter(f"--html {path}: expected a file name ending in .html in a folder that may be written")
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Any]:
-    """Show a bar where a person looks; yields what `evaluate` calls as images are done."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _tell_notes(notes: list[str], html: Path | None) -> None:

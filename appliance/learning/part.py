@@ -30,7 +30,12 @@ class Part(LabelledImage):
     def with_boxes(self, boxes: NDArray[np.float32], kept: NDArray[np.bool_]) -> Self:
         """Return the part with moved boxes, of which only some are kept."""
         return replace(
-            self, boxes=boxes[kept], class_ids=self.class_ids[kept], is_ignored=self.is_ignored[kept], size_px=None
+            self,
+            boxes=boxes[kept],
+            class_ids=self.class_ids[kept],
+            is_ignored=self.is_ignored[kept],
+            size_px=None,
+            places=(),
         )
 
 

@@ -8,10 +8,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from appliance.errors import DatasetError
+from appliance.errors import DatasetError, LabelError
 from appliance.learning.datasets.dataset import Dataset, Labels
 from appliance.learning.datasets.files import ImageIndex, read_text
-from appliance.learning.datasets.reader import Reader, Request
+from appliance.learning.datasets.reader import SPLITS, Reader, Request
 
 _KEYS = ("images", "annotations", "categories")
 
@@ -33,7 +33,7 @@ def _looks_like_coco(path: Path) -> bool:
 
 def _read(request: Request) -> Dataset:
     path, split = _choose(request)
-    where = f"labels {path}"
+    where = str(path)
     content = _parse(path)
     categories = _by_id(content["categories"], f"{where}, categories")
     names = {number: str(category.get("name", "")) for number, category in categories.items()}
@@ -43,26 +43,45 @@ def _read(request: Request) -> Dataset:
     images = _by_id(content["images"], f"{where}, images")
     truths = {number: Labels.empty() for number in images}
     for place, row in enumerate(content["annotations"]):
-        at = f"{where}, annotations[{place}] (id {row.get('id')})"
-        if row.get("image_id") not in truths:
-            raise DatasetError(f"{at}: expected the id of an image as image_id, got {row.get('image_id')!r}")
-        if row.get("category_id") not in names:
-            raise DatasetError(f"{at}: expected a category_id out of {sorted(names)}, got {row.get('category_id')!r}")
-        truths[row["image_id"]].add(
-            _corners(row, at), names[row["category_id"]], is_ignored=bool(row.get("iscrowd", 0))
-        )
+        try:
+            _add(truths, names, row, path, f"annotations[{place}] (id {row.get('id')})")
+        except LabelError as error:
+            request.report(error)
     index = _image_index(path, request.folder)
     class_names = tuple(names[number] for number in sorted(names))
-    labelled = [
-        truths[number].image(
-            _image_file(row, path, index, where),
-            class_names,
-            part=str(row["part_id"]) if "part_id" in row else None,
-            size_px=_size(row),
-        )
-        for number, row in images.items()
-    ]
-    return Dataset(request.folder, "coco", split, class_names, tuple(sorted(labelled, key=lambda one: one.path)))
+    labelled = []
+    for number, row in images.items():
+        try:
+            file = _image_file(row, path, index)
+        except LabelError as error:
+            request.report(error)
+            continue
+        part = str(row["part_id"]) if "part_id" in row else None
+        labelled.append(truths[number].image(file, class_names, part=part, size_px=_size(row), label=path))
+    in_order = tuple(sorted(labelled, key=lambda one: one.path))
+    return Dataset(request.folder, "coco", split, class_names, in_order, tuple(_notes(content["annotations"])))
+
+
+def _add(truths: dict[Any, Labels], names: dict[Any, str], row: dict[str, Any], path: Path, at: str) -> None:
+    if row.get("image_id") not in truths:
+        what = f"expected the id of an image as image_id, got {row.get('image_id')!r}"
+        raise LabelError("label_without_image", str(path), at, what)
+    if row.get("category_id") not in names:
+        what = f"expected a category_id out of {sorted(names)}, got {row.get('category_id')!r}"
+        raise LabelError("unknown_class", str(path), at, what)
+    name, is_crowd = names[row["category_id"]], bool(row.get("iscrowd", 0))
+    truths[row["image_id"]].add(_corners(row, path, at), name, is_ignored=is_crowd, at=at)
+
+
+def _notes(rows: list[dict[str, Any]]) -> list[str]:
+    extras = {"segmentation": "outlines", "keypoints": "key points", "attributes": "attributes", "score": "scores"}
+    counts = {key: sum(bool(row.get(key)) for row in rows) for key in extras}
+    return [f"{count} annotations have {extras[key]}, which aren't read" for key, count in counts.items() if count]
+
+
+def _splits(folder: Path) -> tuple[str, ...]:
+    files = _json_files(folder)
+    return tuple(name for name in SPLITS if sum(_is_of(path, name, folder) for path in files) == 1)
 
 
 def _choose(request: Request) -> tuple[Path, str | None]:
@@ -91,13 +110,15 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise DatasetError(f"labels {path}, line {error.lineno}: expected JSON, got: {error.msg}") from error
+        at, what = f"line {error.lineno}", f"expected JSON, got: {error.msg}"
+        raise LabelError("broken_label", str(path), at, what) from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, a thousand brackets
-        raise DatasetError(f"labels {path}: expected JSON, got: {error}") from error
+        raise LabelError("broken_label", str(path), "", f"expected JSON, got: {error}") from error
     for key in _KEYS:
         rows = content.get(key) if isinstance(content, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise DatasetError(f"labels {path}: expected a list of objects as {key!r}, got {type(rows).__name__}")
+            what = f"expected a list of objects as {key!r}, got {type(rows).__name__}"
+            raise LabelError("broken_label", str(path), "", what)
     return dict(content)
 
 
@@ -111,13 +132,15 @@ def _by_id(rows: list[dict[str, Any]], where: str) -> dict[Any, dict[str, Any]]:
     return found
 
 
-def _corners(row: dict[str, Any], where: str) -> tuple[float, float, float, float]:
+def _corners(row: dict[str, Any], path: Path, at: str) -> tuple[float, float, float, float]:
     try:
         x, y, width, height = (float(number) for number in row["bbox"])
     except (KeyError, TypeError, ValueError):
-        raise DatasetError(f"{where}: expected bbox as [x, y, width, height], got {row.get('bbox')!r}") from None
+        what = f"expected bbox as [x, y, width, height], got {row.get('bbox')!r}"
+        raise LabelError("broken_label", str(path), at, what) from None
     if not (width > 0 and height > 0 and all(map(math.isfinite, (x, y, width, height)))):
-        raise DatasetError(f"{where}: expected a bbox with width and height above 0, got {row['bbox']}")
+        what = f"expected a bbox with width and height above 0, got {row['bbox']}"
+        raise LabelError("empty_box", str(path), at, what)
     return x, y, x + width, y + height
 
 
@@ -132,14 +155,14 @@ def _image_index(path: Path, folder: Path) -> ImageIndex:
     return index if len(index) else ImageIndex(path.parent.parent)
 
 
-def _image_file(row: dict[str, Any], path: Path, index: ImageIndex, where: str) -> Path:
-    name = row.get("file_name")
+def _image_file(row: dict[str, Any], path: Path, index: ImageIndex) -> Path:
+    name, at = row.get("file_name"), f"image id {row.get('id')}"
     if not isinstance(name, str) or not name:
-        raise DatasetError(f"{where}, image id {row.get('id')}: expected a file_name, got {name!r}")
+        raise LabelError("label_without_image", str(path), at, f"expected a file_name, got {name!r}")
     for base in (path.parent, index.folder, path.parent / "images", path.parent.parent / "images"):
         if (base / name).is_file():
             return base / name
-    return index.find(name, path, f"{where}, image id {row.get('id')}")
+    return index.find(name, path, at)
 
 
-READER = Reader("coco", "COCO json", _recognise, _read)
+READER = Reader("coco", "COCO json", _recognise, _read, _splits)

@@ -26,6 +26,8 @@ class LabelledImage:
         is_ignored: (K,) bool: "difficult" (VOC) or "crowd" (COCO), neither reward nor fault.
         size_px: Width and height that the label was made for, where it says so.
         kind: What a set that labels whole images calls this one's defect; None for the others and for OK images.
+        label: Its label file; None where there is none.
+        places: Where in the label file each box stands: "line 12"; () where the format or the boxes' maker can't say.
     """
 
     path: Path
@@ -35,6 +37,13 @@ class LabelledImage:
     is_ignored: NDArray[np.bool_]
     size_px: tuple[int, int] | None = None
     kind: str | None = None
+    label: Path | None = None
+    places: tuple[str, ...] = ()
+
+    @property
+    def has_part(self) -> bool:
+        """Whether the set knows which part the image shows."""
+        return self.part != str(self.path)
 
     @property
     def is_ok(self) -> bool:
@@ -54,20 +63,30 @@ class Labels:
     boxes: list[tuple[float, float, float, float]]
     class_names: list[str]
     is_ignored: list[bool]
+    places: list[str]
 
     @classmethod
     def empty(cls) -> Labels:
         """Return the labels of an OK image."""
-        return cls([], [], [])
+        return cls([], [], [], [])
 
-    def add(self, box: tuple[float, float, float, float], class_name: str, *, is_ignored: bool = False) -> None:
-        """Append one box, xyxy in px."""
+    def add(
+        self, box: tuple[float, float, float, float], class_name: str, *, is_ignored: bool = False, at: str = ""
+    ) -> None:
+        """Append one box, xyxy in px, and where it stands."""
         self.boxes.append(box)
         self.class_names.append(class_name)
         self.is_ignored.append(is_ignored)
+        self.places.append(at)
 
     def image(
-        self, path: Path, class_names: Sequence[str], *, part: str | None = None, size_px: tuple[int, int] | None = None
+        self,
+        path: Path,
+        class_names: Sequence[str],
+        *,
+        part: str | None = None,
+        size_px: tuple[int, int] | None = None,
+        label: Path | None = None,
     ) -> LabelledImage:
         """Make the labelled image; every name must be one of `class_names`."""
         return LabelledImage(
@@ -77,6 +96,8 @@ class Labels:
             class_ids=np.array([class_names.index(name) for name in self.class_names], np.int64),
             is_ignored=np.array(self.is_ignored, np.bool_),
             size_px=size_px,
+            label=label,
+            places=tuple(self.places),
         )
 
 

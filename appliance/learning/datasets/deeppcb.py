@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from appliance.errors import DatasetError
+from appliance.errors import DatasetError, LabelError
 from appliance.learning.datasets.dataset import Dataset, LabelledImage, Labels
 from appliance.learning.datasets.files import read_text
 from appliance.learning.datasets.reader import Reader, Request
@@ -61,7 +61,13 @@ def _read(request: Request) -> Dataset:
     present = {key[:5] for key in images}
     split = request.choose([name for name, groups in SPLIT.items() if present.issuperset(groups)])
     groups = _groups(folder, split, present)
-    found = [_defective(path, labels.get(key)) for key, path in images.items() if key[:5] in groups]
+    found = []
+    for key, path in images.items():
+        if key[:5] in groups:
+            try:
+                found.append(_defective(path, labels.get(key)))
+            except LabelError as error:
+                request.report(error)
     found += [
         Labels.empty().image(path, CLASS_NAMES, size_px=(SIZE_PX, SIZE_PX))
         for key, path in templates.items()
@@ -93,23 +99,28 @@ def _by_id(paths: Iterable[Path]) -> dict[str, Path]:
 
 def _defective(path: Path, label: Path | None) -> LabelledImage:
     if label is None:
-        raise DatasetError(f"image {path}: expected a label file {path.name[:8]}.txt or {path.stem}.txt, got none")
+        what = f"expected a label file {path.name[:8]}.txt or {path.stem}.txt, got none"
+        raise LabelError("missing_label", str(path), "", what)
     truth = Labels.empty()
     for number, line in enumerate(read_text(label).splitlines(), start=1):
         if not line.strip():
             continue
-        where = f"label {label}, line {number}"
+        at, got = f"line {number}", repr(line.strip()[:80])
         if not _ROW.fullmatch(line.strip()):
-            raise DatasetError(f"{where}: expected a row `x1 y1 x2 y2 type`, got {line.strip()[:80]!r}")
+            raise LabelError("broken_label", str(label), at, f"expected a row `x1 y1 x2 y2 type`, got {got}")
         x1, y1, x2, y2, kind = (int(text) for text in line.replace(",", " ").split())
         if not (x1 < x2 and y1 < y2 and 1 <= kind <= len(CLASS_NAMES)):
-            raise DatasetError(
-                f"{where}: expected x1 < x2, y1 < y2 and type 1 to {len(CLASS_NAMES)}, got {line.strip()[:80]!r}"
-            )
-        truth.add((x1, y1, x2, y2), CLASS_NAMES[kind - 1])
+            what = f"expected x1 < x2, y1 < y2 and type 1 to {len(CLASS_NAMES)}, got {got}"
+            raise LabelError("broken_label", str(label), at, what)
+        truth.add((x1, y1, x2, y2), CLASS_NAMES[kind - 1], at=at)
     if not truth.boxes:
-        raise DatasetError(f"label {label}: expected rows `x1 y1 x2 y2 type`, got none")
-    return truth.image(path, CLASS_NAMES, size_px=(SIZE_PX, SIZE_PX))
+        raise LabelError("broken_label", str(label), "", "expected rows `x1 y1 x2 y2 type`, got none")
+    return truth.image(path, CLASS_NAMES, size_px=(SIZE_PX, SIZE_PX), label=label)
 
 
-READER = Reader("deeppcb", "DeepPCB's own layout", _recognise, _read)
+def _splits(folder: Path) -> tuple[str, ...]:
+    present = {board_group(path) for path in folder.rglob("*_test.jpg")}
+    return tuple(name for name, groups in SPLIT.items() if present.issuperset(groups))
+
+
+READER = Reader("deeppcb", "DeepPCB's own layout", _recognise, _read, _splits)

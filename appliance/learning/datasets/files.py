@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from appliance.errors import DatasetError
+from appliance.errors import LabelError
 from appliance.modelling.image_file import decode_image
 from appliance.modelling.pixels import Pixels
 
@@ -24,14 +24,15 @@ def read_image(path: Path) -> tuple[Pixels, str]:
     Returns:
         Pixels and their PFNC name: (H, W) uint8 "Mono8", (H, W) uint16 "Mono16" or (H, W, 3) uint8 "BGR8".
     Raises:
-        DatasetError: The file can't be read or isn't an image.
+        LabelError: The file can't be read or isn't an image.
     """
     try:
         decoded = decode_image(path.read_bytes())
     except OSError as error:
-        raise DatasetError(f"image {path}: can't be read: {error}") from error
+        raise LabelError("broken_image", str(path), "", f"can't be read: {error.strerror}") from error
     if decoded is None:
-        raise DatasetError(f"image {path}: expected an image of 8 or 16 bits, got something that can't be decoded")
+        what = "expected an image of 8 or 16 bits, got something that can't be decoded"
+        raise LabelError("broken_image", str(path), "", what)
     return decoded
 
 
@@ -49,12 +50,21 @@ def read_text(path: Path) -> str:
     """Read a label file.
 
     Raises:
-        DatasetError: It can't be read, or isn't UTF-8.
+        LabelError: It can't be read, or isn't UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"file {path}: expected text in UTF-8, got: {error}") from error
+        raise LabelError("broken_label", str(path), "", f"expected text in UTF-8, got: {error}") from error
+
+
+def is_image_there(name: str) -> bool:
+    """Whether a text out of a label file is the absolute path of an image of this machine."""
+    try:
+        path = Path(name)
+        return path.is_absolute() and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
 
 
 class ImageIndex:
@@ -71,29 +81,36 @@ class ImageIndex:
     def __len__(self) -> int:
         return len(self._by_name)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
     @property
     def stems(self) -> set[str]:
         """The images' names without suffix."""
         return set(self._by_stem)
 
-    def find(self, name: str, label: Path, where: str) -> Path:
+    def find(self, name: str, label: Path, at: str, *, left_at: str | None = None) -> Path:
         """Return the image of a label.
 
         Args:
             name: File name as the label gives it; its folders are another machine's and count for nothing.
             label: The label file: its stem helps where the name doesn't, its place where several files match.
-            where: For the error: file and line.
+            at: For the error: the line or annotation.
+            left_at: Where the image was left, if the label says so; asked last.
         Raises:
-            DatasetError: No such image, or several.
+            LabelError: No such image, or several.
         """
         plain = name.replace("\\", "/").rsplit("/", 1)[-1]
         found = self._by_name.get(plain) or self._by_stem.get(Path(plain).stem) or self._by_stem.get(label.stem, [])
         if len(found) > 1:
             best = max(_shared(path, label) for path in found)
             found = [path for path in found if _shared(path, label) == best]
+        if not found and left_at is not None and is_image_there(left_at):
+            return Path(left_at)
         if len(found) != 1:
             got = f"{len(found)} of that name" if found else "none"
-            raise DatasetError(f"{where}: expected one image {plain!r} below {self.folder}, got {got}")
+            what = f"expected one image {plain!r} below {self.folder}, got {got}"
+            raise LabelError("label_without_image", str(label), at, what)
         return found[0]
 
 

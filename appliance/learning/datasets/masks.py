@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from appliance.errors import DatasetError
 from appliance.learning.datasets.dataset import Dataset, LabelledImage
 from appliance.learning.datasets.files import image_files, read_image
-from appliance.learning.datasets.reader import TO_MEASURE, Reader, Request
+from appliance.learning.datasets.reader import SPLITS, TO_MEASURE, Reader, Request
 
 _GOOD = "good"
 _TILE_PREFIX, _TILE_GOOD = "MT_", "MT_Free"
@@ -80,6 +80,10 @@ def _tile_rows(folder: Path) -> list[_Row]:
     return rows
 
 
+def _splits(folder: Path) -> tuple[str, ...]:
+    return tuple(name for name in SPLITS if (folder / name).is_dir())
+
+
 def _labelled(row: _Row, names: tuple[str, ...]) -> LabelledImage:
     path, kind, mask = row
     boxes = _boxes(mask) if mask is not None else np.zeros((0, 4), np.float32)
@@ -102,4 +106,4 @@ def _boxes(path: Path) -> NDArray[np.float32]:
     return corners.astype(np.float32)
 
 
-READER = Reader("masks", "good and defective images with masks, as MVTec AD's", _recognise, _read)
+READER = Reader("masks", "good and defective images with masks, as MVTec AD's", _recognise, _read, _splits)

@@ -6,10 +6,17 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.errors import LabelError
 from appliance.learning.datasets.dataset import Dataset
 
 TO_MEASURE = ("test", "val", "valid")
 TO_CHOOSE = ("val", "valid", "test")
+SPLITS = ("train", "val", "valid", "test")
+
+
+def refuse(problem: LabelError) -> None:
+    """Stop reading at the first thing that is wrong."""
+    raise problem
 
 
 @dataclass(frozen=True)
@@ -21,12 +28,15 @@ class Request:
         split: None for the first of `preferred` that the set has, else everything.
         preferred: To measure a model the test split; to choose something, the validation split.
         class_names: For YOLO sets that name no classes.
+        report: Told what is wrong in a label. It raises; or it notes it, then the row, the annotation or the image
+            is left out and reading goes on.
     """
 
     folder: Path
     split: str | None = None
     preferred: tuple[str, ...] = TO_MEASURE
     class_names: tuple[str, ...] = ()
+    report: Callable[[LabelError], None] = refuse
 
     def choose(self, there: Collection[str]) -> str | None:
         """Return the split that was asked for, else the preferred one of those that are there."""
@@ -40,9 +50,11 @@ class Reader:
     Attributes:
         recognise: Looks at a folder and says in words why it is this format, or None.
         read: Reads it; raises DatasetError with file, line, what was expected and what is there.
+        splits: Names the splits that a folder has.
     """
 
     name: str
     title: str
     recognise: Callable[[Path], str | None]
     read: Callable[[Request], Dataset]
+    splits: Callable[[Path], tuple[str, ...]]

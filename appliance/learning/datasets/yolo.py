@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from appliance.errors import DatasetError
+from appliance.errors import DatasetError, LabelError
 from appliance.learning.datasets.dataset import Dataset, LabelledImage, Labels
 from appliance.learning.datasets.files import IMAGE_SUFFIXES, image_files, image_size, names_in, read_text
-from appliance.learning.datasets.reader import Reader, Request
+from appliance.learning.datasets.reader import SPLITS, Reader, Request
 from appliance.learning.datasets.yolo_names import NAME_LISTS, Layout, read_layout
 
 _COLUMNS = "class centre_x centre_y width height"
@@ -52,8 +52,18 @@ def _read(request: Request) -> Dataset:
             f"data set {folder}: expected label files such as {labels[0][1] if labels else '*.txt'}, got none"
         )
     notes = (f"{without} images have no label file and count as OK, as Ultralytics reads it",) if without else ()
-    labelled = tuple(_labelled(path, label, names) for path, label in labels)
-    return Dataset(folder, "yolo", split, names, labelled, notes)
+    labelled = []
+    for path, label in labels:
+        try:
+            labelled.append(_labelled(path, label, names, request))
+        except LabelError as error:
+            request.report(error)
+    return Dataset(folder, "yolo", split, names, tuple(labelled), notes)
+
+
+def _splits(folder: Path) -> tuple[str, ...]:
+    layout = read_layout(folder) or Layout.without_yaml(folder)
+    return tuple(name for name, sources in layout.splits.items() if all(source.exists() for source in sources))
 
 
 def _images_of(layout: Layout, request: Request) -> tuple[str | None, list[Path]]:
@@ -86,45 +96,58 @@ def _listed_images(path: Path, folder: Path) -> list[Path]:
 
 
 def _label_of(image: Path, label_folder: Path | None) -> Path:
-    """Return the label's path: the last `images` in the path becomes `labels`, else beside the image."""
-    parts = list(image.parts)
+    """Return the label's path: the last `images` in the path becomes `labels`, else beside the image.
+
+    Where neither is there, the folder of labels may have it: its images were left elsewhere.
+    """
     beside = image.with_suffix(".txt")
-    for place in range(len(parts) - 2, -1, -1):
-        if parts[place] == "images":
-            swapped = Path(*parts[:place], "labels", *parts[place + 1 :]).with_suffix(".txt")
-            return beside if beside.is_file() and not swapped.is_file() else swapped
-    if label_folder is not None and not beside.is_file():
-        return label_folder / beside.name
-    return beside
+    places = [beside]
+    parts = image.parts
+    last = next((place for place in range(len(parts) - 2, -1, -1) if parts[place] == "images"), None)
+    if last is not None:
+        places.insert(0, Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt"))
+    if label_folder is not None:
+        places.append(label_folder / beside.name)
+        places += [label_folder / split / beside.name for split in SPLITS]
+    return next((place for place in places if place.is_file()), places[0] if last is not None else places[-1])
 
 
-def _labelled(image: Path, label: Path, names: tuple[str, ...]) -> LabelledImage:
+def _labelled(image: Path, label: Path, names: tuple[str, ...], request: Request) -> LabelledImage:
     truth = Labels.empty()
     width_px, height_px = size_px = image_size(image)
-    lines = read_text(label).splitlines() if label.is_file() else []
+    is_there = label.is_file()
+    lines = read_text(label).splitlines() if is_there else []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        class_id, x1, y1, x2, y2 = _row(line, len(names), f"label {label}, line {number}")
-        truth.add((x1 * width_px, y1 * height_px, x2 * width_px, y2 * height_px), names[class_id])
-    return truth.image(image, names, size_px=size_px)
+        at = f"line {number}"
+        try:
+            class_id, x1, y1, x2, y2 = _row(line, len(names), label, at)
+        except LabelError as error:
+            request.report(error)
+            continue
+        truth.add((x1 * width_px, y1 * height_px, x2 * width_px, y2 * height_px), names[class_id], at=at)
+    return truth.image(image, names, size_px=size_px, label=label if is_there else None)
 
 
-def _row(line: str, class_count: int, where: str) -> tuple[int, float, float, float, float]:
+def _row(line: str, class_count: int, label: Path, at: str) -> tuple[int, float, float, float, float]:
     """Read one row: class id and corners as shares of the image."""
-    texts = line.split()
+    texts, got, file = line.split(), repr(line.strip()[:80]), str(label)
     try:
         class_id = int(texts[0])
         x, y, width, height = (float(text) for text in texts[1:])
     except ValueError:
-        raise DatasetError(f"{where}: expected `{_COLUMNS}`, got {line.strip()[:80]!r}") from None
+        raise LabelError("broken_label", file, at, f"expected `{_COLUMNS}`, got {got}") from None
     if not 0 <= class_id < class_count:
-        raise DatasetError(f"{where}: expected a class from 0 to {class_count - 1}, got {class_id}")
+        what = f"expected a class from 0 to {class_count - 1}, got {class_id}"
+        raise LabelError("unknown_class", file, at, what)
     corners = x - width / 2, y - height / 2, x + width / 2, y + height / 2
     is_inside = all(-_TOLERANCE <= corner <= 1 + _TOLERANCE for corner in corners)  # NaN isn't
-    if not (is_inside and width > 0 and height > 0 and all(map(math.isfinite, corners))):
-        raise DatasetError(f"{where}: expected a box inside the image, as shares of 0 to 1, got {line.strip()[:80]!r}")
+    has_area = width > 0 and height > 0
+    if not (is_inside and has_area and all(map(math.isfinite, corners))):
+        kind = "box_outside" if has_area else "empty_box"
+        raise LabelError(kind, file, at, f"expected a box inside the image, as shares of 0 to 1, got {got}")
     return class_id, *corners
 
 
-READER = Reader("yolo", "YOLO txt with data.yaml or classes.txt", _recognise, _read)
+READER = Reader("yolo", "YOLO txt with data.yaml or classes.txt", _recognise, _read, _splits)

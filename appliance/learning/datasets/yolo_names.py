@@ -11,9 +11,9 @@ import yaml
 
 from appliance.errors import DatasetError
 from appliance.learning.datasets.files import names_in, read_text
+from appliance.learning.datasets.reader import SPLITS
 
 NAME_LISTS = ("classes.txt", "obj.names", "predefined_classes.txt")
-SPLITS = ("train", "val", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def _layout(content: dict[str, Any], path: Path) -> Layout:
         if sources:
             listed = sources if isinstance(sources, list) else [sources]
             splits[name] = tuple(_source(str(source), root, path) for source in listed)
-    return Layout(root, _names(content["names"], path), splits)
+    labels = path.parent / "labels"
+    return Layout(root, _names(content["names"], path), splits, labels if labels.is_dir() else None)
 
 
 def _names(names: Any, path: Path) -> tuple[str, ...]:
