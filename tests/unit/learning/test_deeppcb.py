@@ -62,7 +62,7 @@ def test_folder_without_a_board_group_names_the_group(data):
 def test_label_that_is_not_a_row_of_five_is_refused(data, row):
     for path in data.rglob("44000000*.txt"):
         path.write_text(row)
-    with pytest.raises(DatasetError, match=r"label .*44000000.*: expected (a row|rows|x1 < x2)"):
+    with pytest.raises(DatasetError, match=r"44000000.*: expected (a row|rows|x1 < x2)"):
         read_parts(data, "val")
 
 
