@@ -1,5 +1,4 @@
 import json
-import os
 from itertools import count
 from pathlib import Path
 
@@ -134,7 +133,7 @@ def test_images_are_copied_linked_or_left(tmp_path):
     for mode, links in (("copy", 1), ("link", 2), ("none", 2)):
         convert([dataset], "coco", tmp_path / mode, images=mode)
         (image,) = read_dataset(tmp_path / mode).images
-        assert os.stat(image.path).st_nlink == links
+        assert image.path.stat().st_nlink == links
         assert image.path.read_bytes() == original.read_bytes()
         assert (image.path == original) is (mode == "none")
 
@@ -290,7 +289,7 @@ def test_cvat_tells_what_it_leaves_out(tmp_path):
 def test_cvat_box_that_is_broken_names_the_place(tmp_path, change, told):
     write_image(tmp_path / "images/a.png")
     key, text = change
-    before = BOX.split(f'{key}="')[1].split('"')[0]
+    before = BOX.split(f'{key}="')[1].split('"', maxsplit=1)[0]
     (tmp_path / "annotations.xml").write_text(CVAT.format(box=BOX.replace(f'{key}="{before}"', f'{key}="{text}"')))
     with pytest.raises(DatasetError, match=told):
         read_dataset(tmp_path)
