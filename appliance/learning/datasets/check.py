@@ -13,7 +13,7 @@ from appliance.errors import DatasetError, LabelError
 from appliance.learning.datasets import READERS, read_every_split
 from appliance.learning.datasets.class_lock import LOCK_FILE, ClassLock
 from appliance.learning.datasets.dataset import Dataset, LabelledImage
-from appliance.learning.datasets.files import image_files, names_in, read_image, read_text
+from appliance.learning.datasets.files import names_in, pictures, read_image, read_text
 from appliance.learning.datasets.finding import Finding
 from appliance.learning.datasets.leaks import Look, find_leaks
 from appliance.learning.datasets.perceptual_hash import perceptual_hash
@@ -181,7 +181,7 @@ def _check_files(folder: Path, datasets: Sequence[Dataset]) -> Iterator[Finding]
     if not folder.is_dir() or file_format == "masks":  # a mask is an image too
         return
     known = {image.path.resolve() for image in images}
-    for path in image_files(folder):
+    for path in pictures(folder):
         if path.resolve() not in known:
             yield Finding(str(path), "", "image_without_label", "no label, or in no split: it isn't used")
     if file_format == "yolo":

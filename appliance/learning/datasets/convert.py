@@ -17,7 +17,7 @@ from appliance.errors import DatasetError
 from appliance.learning.datasets import coco_writer, cvat_writer, labelstudio_writer, voc_writer, yolo_writer
 from appliance.learning.datasets.class_lock import LOCK_FILE, ClassLock
 from appliance.learning.datasets.dataset import Dataset, LabelledImage
-from appliance.learning.datasets.files import image_files, read_image
+from appliance.learning.datasets.files import pictures, read_image
 from appliance.learning.datasets.writer import Output, OutputImage, Writer, write_text
 
 WRITERS: dict[str, Writer] = {
@@ -123,7 +123,7 @@ def _writable(datasets: Sequence[Dataset]) -> tuple[list[tuple[str | None, Label
         raise DatasetError(f"data set {datasets[0].folder}: expected images with boxes, or OK ones, got none")
     if datasets[0].split is not None and datasets[0].file_format != "masks" and datasets[0].folder.is_dir():
         read = {image.path.resolve() for _, image in everything}
-        if unread := sum(path.resolve() not in read for path in image_files(datasets[0].folder)):
+        if unread := sum(path.resolve() not in read for path in pictures(datasets[0].folder)):
             notes.append(f"{unread} images of the folder belong to no split or have no label, and were left out")
     return kept, notes
 

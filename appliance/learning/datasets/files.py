@@ -11,11 +11,17 @@ from appliance.modelling.image_file import decode_image
 from appliance.modelling.pixels import Pixels
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
+_MASK_FOLDERS = frozenset({"masks", "ground_truth"})
 
 
 def image_files(folder: Path) -> list[Path]:
     """List all image files below a folder, sorted."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def pictures(folder: Path) -> list[Path]:
+    """List the image files below a folder, sorted, but for those in folders of masks."""
+    return [path for path in image_files(folder) if not _MASK_FOLDERS.intersection(path.relative_to(folder).parts)]
 
 
 def read_image(path: Path) -> tuple[Pixels, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-WARNINGS = frozenset({"image_without_label", "untold_near_duplicates"})
+WARNINGS = frozenset({"image_without_label", "parts_look_alike"})
 """What may be meant so; everything else is an error."""
 
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from appliance.learning.datasets.dataset import LabelledImage
 from appliance.learning.datasets.finding import Finding
 from appliance.learning.datasets.perceptual_hash import ALIKE_BITS, BITS, Hashes, distances
-
-_SAMPLE = 200  # images of one split that tell how much alike a set's images are
 
 
 @dataclass(frozen=True)
@@ -54,37 +53,49 @@ def _shared(looks: Sequence[Look], kind: str, key: Callable[[Look], Hashable], w
 
 
 def _near_duplicates(looks: Sequence[Look]) -> Iterator[Finding]:
-    usual = _usual_distance(looks)
-    if usual <= 2 * ALIKE_BITS:
-        what = (
-            f"its images differ from each other in {usual:g} of {BITS} bits only (parts in one place, in one light): "
-            "near-duplicates between splits can't be told from different parts; give parts ids"
-        )
-        yield Finding(str(looks[0].image.path.parent), "", "untold_near_duplicates", what)
-        return
     hashes = np.stack([look.hash for look in looks])
     splits = np.array([str(look.split) for look in looks])
+    limit, usual = _limit(looks, hashes, splits)
+    if limit < ALIKE_BITS:
+        what = (
+            f"different parts look alike (the nearest within a split differ in {usual:g} of {BITS} bits): between "
+            f"splits only images that differ in up to {limit} are called near-duplicates; ids of parts would tell more"
+        )
+        yield Finding(str(looks[0].image.path.parent), "", "parts_look_alike", what)
     for place, look in enumerate(looks):
-        earlier = np.flatnonzero(splits[:place] != splits[place])
-        if not len(earlier):
+        nearest, bits = _nearest(hashes, place, np.flatnonzero(splits[:place] != splits[place]))
+        if bits > limit or looks[nearest].digest == look.digest:
             continue
-        apart = distances(look.hash, hashes[earlier])
-        nearest = int(apart.argmin())
-        other = looks[int(earlier[nearest])]
-        if apart[nearest] <= ALIKE_BITS and other.digest != look.digest:
-            what = (
-                f"in split {look.split!r}; looks like {other.image.path} of split {other.split!r}: "
-                f"{apart[nearest]} of {BITS} bits differ, up to {ALIKE_BITS} is a near-duplicate"
-            )
-            yield Finding(str(look.image.path), "", "leak_near_duplicate", what)
+        other = looks[nearest]
+        what = (
+            f"in split {look.split!r}; looks like {other.image.path} of split {other.split!r}: "
+            f"{bits} of {BITS} bits differ, up to {limit} is a near-duplicate"
+        )
+        yield Finding(str(look.image.path), "", "leak_near_duplicate", what)
 
 
-def _usual_distance(looks: Sequence[Look]) -> float:
-    """Return the median distance of images of the largest split, evenly chosen; without bound for a single one."""
-    by_split: dict[str | None, list[Look]] = defaultdict(list)
-    for look in looks:
-        by_split[look.split].append(look)
-    largest = max(by_split.values(), key=len)
-    chosen = np.stack([largest[int(i)].hash for i in np.linspace(0, len(largest) - 1, min(len(largest), _SAMPLE))])
-    apart = [distances(one, chosen[place + 1 :]) for place, one in enumerate(chosen[:-1])]
-    return float(np.median(np.concatenate(apart))) if apart else float("inf")
+def _limit(looks: Sequence[Look], hashes: Hashes, splits: NDArray[np.str_]) -> tuple[int, float]:
+    """Return the limit for this set, and how near different images of one split usually come at the nearest.
+
+    Parts in one place and one light come nearer than copies of other scenes: there the limit is half of what the
+    nearest twentieth of different images has.
+    """
+    bits = []
+    digests = np.array([look.digest for look in looks])
+    for place in range(len(looks)):
+        others = np.flatnonzero((splits == splits[place]) & (digests != digests[place]))
+        if len(others):
+            bits.append(_nearest(hashes, place, others)[1])
+    if not bits:
+        return ALIKE_BITS, float(BITS)
+    usual = float(np.percentile(bits, 5))
+    return min(ALIKE_BITS, int(usual / 2)), usual
+
+
+def _nearest(hashes: Hashes, place: int, candidates: NDArray[np.intp]) -> tuple[int, int]:
+    """Return which candidate is nearest to an image, and in how many bits it differs; more than all without any."""
+    if not len(candidates):
+        return place, BITS + 1
+    apart = distances(hashes[place], hashes[candidates])
+    best = int(apart.argmin())
+    return int(candidates[best]), int(apart[best])

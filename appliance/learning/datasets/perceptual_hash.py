@@ -15,7 +15,7 @@ from appliance.modelling.pixels import Pixels, to_pixel_format
 
 BITS = 255
 ALIKE_BITS = 44
-"""Two images that differ in no more are near-duplicates."""
+"""Two images that differ in no more are near-duplicates, unless the parts of a set are as much alike; see `leaks`."""
 
 _SIDE, _TERMS = 64, 16
 Hashes = NDArray[np.uint64]

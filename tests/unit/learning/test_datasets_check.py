@@ -147,7 +147,7 @@ def test_parts_that_all_look_alike_are_not_called_leaks(tmp_path):
             pixels[len(split) * 3 : len(split) * 3 + 4, number * 9 : number * 9 + 4] = 255
             save(tmp_path / split / f"{split}{number}.png", pixels)
     report = check(tmp_path)
-    assert [finding.kind for finding in report.findings] == ["untold_near_duplicates"]
+    assert [finding.kind for finding in report.findings] == ["parts_look_alike"]
     assert report.is_sound
 
 
