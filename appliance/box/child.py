@@ -144,9 +144,10 @@ class Child:
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL; `reap` notices the end."""
+        """SIGKILL; `reap` notices the end, which may take a while: it isn't called hung again meanwhile."""
         if self._process is not None:
             self._process.kill()
+            self._alive_at = time.monotonic()
 
     def _schedule_restart(self) -> None:
         now = time.monotonic()

@@ -24,6 +24,8 @@ from appliance.records.low_priority import lower_priority
 log = logging.getLogger(__name__)
 
 _NICE = 10  # a tenth of a busy core at the least; 19 would starve the queue, and with it the rows behind it
+LAST_WRITE_S = 1.0
+"""How long the picture being written may hold up a closing."""
 
 
 class ImageEncoder:
@@ -103,13 +105,13 @@ class ImageEncoder:
     def close(self, timeout_s: float = 0.0) -> list[ImageResult]:
         """Let what waits be written as far as the time allows, then end the threads; gives the last results.
 
-        A picture that is being written is finished in any case, unless the disk hangs for another second.
+        A picture that is being written is finished in any case, unless the disk hangs for longer than LAST_WRITE_S.
         """
         for _ in self._threads:
             self._jobs.put(None)  # behind everything that waits
         _join(self._threads, timeout_s)
         self._is_closing = True
-        _join(self._threads, 1.0)
+        _join(self._threads, LAST_WRITE_S)
         results = self.finished()
         if not any(thread.is_alive() for thread in self._threads):
             os.close(self._done)  # a thread in a hanging fsync keeps it: it is a daemon, and goes with the process

@@ -200,6 +200,13 @@ class LineStand:
         self.grabbers[camera].wake()
         return trigger
 
+    def announce_seen(self, camera: str = "cam0") -> Trigger:
+        """Expose a part; returns when the publisher knows of it. No other part may be open for long."""
+        self.until_state(trigger_acknowledged=False)  # the state may still be about a part before
+        trigger = self.announce(camera)
+        self.until_state(trigger_acknowledged=True)
+        return trigger
+
     def find(
         self,
         camera: str,

@@ -214,9 +214,19 @@ class ModelStand:
             self.step()
 
     def parts(self, count: int) -> None:
-        """Let the line run until so many more verdicts rest on a model's finding."""
-        self.is_running, seen = True, self.judged
-        self.until(lambda: self.judged >= seen + count)
+        """Let the line run until a model has judged so many of the parts that are exposed from now on."""
+        self.is_running, from_ns = True, time.monotonic_ns()
+        self.until(lambda: self._judged_since(from_ns) >= count)
+
+    def until_judged_by(self, model: str) -> None:
+        """Let the line run until this model judges: a change holds from a moment on that may be still to come."""
+        self.is_running, seen = True, len(self.verdicts)
+
+        def judges() -> bool:
+            news = self.verdicts[seen:]
+            return any(each["verdict"] != "UNKNOWN" and each["model"]["name"] == model for each in news)
+
+        self.until(judges)
 
     def drain(self) -> None:
         """Stop the line, and wait for the last verdict."""
@@ -227,6 +237,14 @@ class ModelStand:
     def judged(self) -> int:
         """Verdicts that rest on a model's finding."""
         return sum(verdict["verdict"] != "UNKNOWN" for verdict in self.verdicts)
+
+    def _judged_since(self, from_ns: int) -> int:
+        return sum(
+            self.triggers[view["camera"], view["trigger_id"]].exposed_ns >= from_ns
+            for verdict in self.verdicts
+            if verdict["verdict"] != "UNKNOWN"
+            for view in verdict["views"][:1]
+        )
 
     # -- the operator
 

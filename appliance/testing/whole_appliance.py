@@ -43,6 +43,7 @@ send_margin_ms = 150
 [recorder]
 result_endpoint = "ipc://{folder}/results"
 replay_endpoint = "ipc://{folder}/replay"
+image_queue_mb = 4
 warn_free_mb = 3
 evict_free_mb = 2
 stop_free_mb = 1
@@ -67,6 +68,8 @@ TriggerSource = "Line0"
 
 class WholeAppliance:
     """Starts it, follows it, hurts it. `verdicts` and `results` hold all that came on the wire, each in order.
+
+    Few pictures may wait: rows come behind them, and nobody's idle time is left for pictures on a busy machine.
 
     Args:
         more: Sections to append to the configuration.
@@ -108,7 +111,7 @@ class WholeAppliance:
     def __enter__(self) -> Self:
         self.supervisor.start()
         try:
-            self.follow(lambda: self.supervisor.is_up and self.last_verdict() in {"OK", "NG"}, START_PATIENCE_S)
+            self.follow(lambda: self.supervisor.is_up and self.last_verdict() in {"OK", "NG"})
         except BaseException:
             self.close()
             raise
@@ -126,7 +129,7 @@ class WholeAppliance:
         self.lane.close()
         self.result_lane.close()
 
-    def follow(self, until: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    def follow(self, until: Callable[[], object], patience_s: float = START_PATIENCE_S) -> None:
         """Supervise and listen until something is true.
 
         Raises:

@@ -24,6 +24,7 @@ from appliance.capture.simcam.build import SOURCE_FOLDER, build
 from appliance.capture.simcam.control import Counters, SimcamControl
 from appliance.capture.simcam.pack import Pack
 from appliance.capture.simcam.settings import SimulatedCamera
+from appliance.testing.patience import PATIENCE_S
 
 TIMEOUT, ABORT, IO, INVALID_HANDLE, BUFFER_TOO_SMALL = -1011, -1012, -1010, -1006, -1016
 CHUNKS = ("FrameID", "Timestamp", "ExposureTime", "CounterValue", "EncoderValue", "LineStatusAll")
@@ -379,7 +380,7 @@ def make_bench(folder: Path, *cameras: dict[str, object], channels: int = 1) -> 
 
 def settled(control: SimcamControl) -> Counters:
     """The counters once the exposure that a stop cut short is booked."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         counters = control.counters()
         booked = counters.delivered + counters.underrun + counters.lost + counters.abandoned

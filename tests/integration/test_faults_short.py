@@ -13,8 +13,8 @@ from appliance.testing.faults.line import FaultedLine
 from appliance.testing.faults.plan import Fault, Kind
 from appliance.testing.faults.power_cuts import run_power_cuts
 
-ROOMY = {"deadline_ms": 800.0, "send_margin_ms": 150.0}
-"""Other tests and other people share the machine: a verdict may have to wait for a processor."""
+ROOMY = {"deadline_ms": 2500.0, "send_margin_ms": 1000.0}
+"""Other tests and other people share the machine, which may stand still for a second: verdicts have to wait, too."""
 STAGES = ("publish", "inspect", "grab-cam0", "record")
 
 

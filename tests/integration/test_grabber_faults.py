@@ -9,14 +9,14 @@ from appliance.messages import Reason, TriggerFlag
 from appliance.testing.grabber_rig import GrabberRig, simulated, write_images
 
 IMAGES = 7
-SLOTS = 64
+SLOTS = 64  # 1.6 s of the line: so long this process may get no processor
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrabberRig]:
     folder = tmp_path_factory.mktemp("faults")
     write_images(folder / "images", IMAGES)
-    with GrabberRig(folder, simulated(folder / "images", line_hz=100.0), slots=SLOTS) as rig:
+    with GrabberRig(folder, simulated(folder / "images", line_hz=40.0), slots=SLOTS) as rig:
         rig.start()
         rig.wait_for_frames(5)
         yield rig
@@ -45,7 +45,7 @@ def test_a_fault_becomes_its_trigger_and_is_counted(
     counted = rig.status()[counter]
 
     control.inject(fault, count=3)
-    rig.wait_for(lambda: rig.reasons()[before:].count(reason) == 3)
+    rig.wait_for(lambda: rig.reasons()[before:].count(reason) >= 3)
     rig.wait_for_frames(5)
 
     bad = [trigger for trigger in rig.triggers()[before:] if trigger.reason is not Reason.NONE]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from appliance.records import encoder as encoder_module
 from appliance.records.absence import Absence
 from appliance.records.encoder import ImageEncoder
 from appliance.records.image_plan import ImageJob
@@ -19,6 +20,12 @@ from appliance.testing.image_records import picture_job, picture_record
 from appliance.testing.patience import PATIENCE_S
 
 PICTURE_BYTES = 64 * 48
+
+
+@pytest.fixture(autouse=True)
+def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads give way to everybody: on a busy machine even their end may take longer than a second."""
+    monkeypatch.setattr(encoder_module, "LAST_WRITE_S", PATIENCE_S)
 
 
 @pytest.fixture
@@ -165,7 +172,8 @@ def test_closing_at_once_drops_what_waits_and_finishes_what_is_being_written(tmp
     assert [path.name.partition("-cam0")[0][-2:] for path in store.root.rglob("*.png")] == ["-0"]
 
 
-def test_a_hanging_disk_holds_up_the_closing_for_a_second_only(tmp_path: Path) -> None:
+def test_a_hanging_disk_holds_up_the_closing_for_its_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "LAST_WRITE_S", 0.2)
     store = StallingStore(tmp_path / "images")
     encoder = ImageEncoder(store, max_waiting_bytes=100 * PICTURE_BYTES)
     assert encoder.submit(picture_job(picture_record()))

@@ -78,10 +78,8 @@ def test_stop_signal_finishes_held_frames_and_leaves_nothing(config: ApplianceCo
         around.until(lambda: around.ring.has_inspector and bool(around.ear.hellos))
         for trigger_id in (1, 2, 3):
             around.offer(trigger_id)
-        start = time.monotonic()
         process.send_signal(signal.SIGTERM)
         around.until(lambda: process.poll() is not None)
-        assert time.monotonic() - start < 2
         assert process.returncode == 0
         around.until(lambda: len(around.ear.findings) == 3 and around.ring.leased == 0)
         assert not list(config.runtime_dir.glob("status.*"))

@@ -8,6 +8,7 @@ import pytest
 from appliance.errors import ModelContractMismatch, ModelError
 from appliance.limited import Limits, run_limited
 from appliance.testing import limited_jobs as jobs
+from appliance.testing.patience import PATIENCE_S
 
 NONSENSE = {"no frame": "00" * 40, "an answer of the wrong form": "52" + "0000000000000002" + "7b7d"}
 
@@ -69,7 +70,7 @@ def test_memory_is_limited() -> None:
         (jobs.be_killed, Limits(), "killed for lack of memory"),
         (jobs.leave, Limits(), "status 7 and no answer: I am off"),
         (jobs.compute, Limits(cpu_s=1), "step 'compute', took more than 1 s of CPU time"),
-        (jobs.sleep, Limits(wall_s=0.3), r"not done after 0.3 s, of which it computed 0\.\d s"),
+        (jobs.sleep, Limits(wall_s=0.3), r"not done after 0.3 s, of which it computed \d+\.\d s"),
     ],
     ids=["crashes", "is killed", "leaves", "computes for ever", "sleeps for ever"],
 )
@@ -94,10 +95,10 @@ def test_answer_may_not_be_endless() -> None:
 def test_what_a_child_leaves_behind_is_killed() -> None:
     with pytest.raises(ModelError):
         run_limited(jobs.sleep, {}, where="model x", limits=Limits(wall_s=0.2))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while any(b"limited_jobs:sleep" in line for line in _command_lines()):
         assert time.monotonic() < deadline
-        os.sched_yield()
+        time.sleep(0.01)
 
 
 def _command_lines() -> list[bytes]:

@@ -52,8 +52,7 @@ def test_the_state_comes_twice_a_second_unasked(stand: LineStand) -> None:
 
 
 def test_a_verdict_and_its_acknowledgement_show_in_the_state(stand: LineStand) -> None:
-    trigger = stand.announce()
-    stand.until_state(trigger_acknowledged=True)
+    trigger = stand.announce_seen()
     stand.find("cam0", trigger)
     verdict = stand.next_verdict()
     stand.until_state(result_valid=True, trigger_acknowledged=False, verdict_seq=verdict["verdict_seq"])

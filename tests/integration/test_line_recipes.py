@@ -73,9 +73,8 @@ def test_a_switch_holds_from_its_trigger_on_and_through_restarts(stand: LineStan
     assert (verdict["verdict"], verdict["reason"]) == ("UNKNOWN", "not_ready"), "judged by the wrong recipe alone"
     stand.inspector.close()
     stand.connect()
-    assert stand.until_state(ready=False)["not_ready_because"] == ["the inspector hasn't loaded recipe b"]
-    stand.hear_publisher()
-    stand.until_state(ready=True)
+    stand.until_state(ready=False, not_ready_because=["the inspector hasn't loaded recipe b"])
+    stand.until(lambda: stand.hear_publisher() or stand.states[-1]["ready"])
     assert passes(stand, "b")["recipe"] == b
 
 
@@ -87,8 +86,7 @@ def test_what_can_not_be_switched_is_refused_clearly(stand: LineStand) -> None:
     passed = passes(stand, "a")["views"][0]["trigger_id"]
     assert ask("c", at_id(passed + 5)) == ("unknown", "no recipe 'c' in the configuration; it has a, b")
     assert ask("b", at_id(passed))[0] == "late"
-    stand.announce()
-    stand.until_state(trigger_acknowledged=True)
+    stand.announce_seen()
     status, message = ask("b", at_id(passed + 1))
     assert status == "late"
     assert "name a later one" in message

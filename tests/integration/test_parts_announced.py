@@ -77,8 +77,7 @@ def test_each_announcement_gets_a_clear_answer(stand: LineStand) -> None:
 
 
 def test_a_part_may_be_named_until_its_verdict(stand: LineStand) -> None:
-    trigger = stand.announce()
-    stand.until_state(trigger_acknowledged=True)
+    trigger = stand.announce_seen()
     answer = stand.ask("part.set", bind=at_id(trigger.trigger_id), part_id="N")
     assert answer["status"] == "ok"
     stand.find("cam0", trigger)
@@ -120,8 +119,7 @@ def test_accepted_announcements_survive_kill_9(fresh: LineStand) -> None:
     for trigger_id, part_id in parts.items():
         assert fresh.status_of("part.set", bind=at_id(trigger_id), part_id=part_id, lot="L") == "ok"
     assert pass_by(fresh)["part_id"] == "P0"
-    open_one = fresh.announce()
-    fresh.until_state(trigger_acknowledged=True)
+    open_one = fresh.announce_seen()
     fresh.kill()
     unseen = fresh.announce(reason=Reason.LOST_FRAME)
     fresh.start()

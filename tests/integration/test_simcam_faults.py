@@ -10,6 +10,7 @@ from simcam_bench import IO, TIMEOUT, Bench, Camera, Frame, GentlCode, Library, 
 
 from appliance.capture.simcam.control import FaultKind, SimcamControl
 from appliance.capture.simcam.settings import ENVIRONMENT_NAME
+from appliance.testing.patience import PATIENCE_S
 
 HEIGHT, WIDTH = 64, 96
 
@@ -228,7 +229,7 @@ def test_disconnect_silences_the_camera_until_it_is_opened_again(
 
 def test_disconnect_without_a_pulse_happens_at_once(bench: Bench, camera: Camera, control: SimcamControl) -> None:
     fault = control.inject("disconnect", value=10_000)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while control.progress(fault) == (0, 0):
         assert time.monotonic() < deadline
     with pytest.raises(GentlCode):

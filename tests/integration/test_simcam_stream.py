@@ -27,6 +27,7 @@ from simcam_bench import (
 )
 
 from appliance.capture.simcam.settings import ENVIRONMENT_NAME
+from appliance.testing.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -268,7 +269,7 @@ def test_device_reset_takes_the_camera_away_and_forgets_features(
             camera.get("ExposureTime")
         assert caught.value.code == IO
         camera.close()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while not library.device_ids():
             assert time.monotonic() < deadline
         again = Camera(library, "SIM-0")

@@ -5,12 +5,14 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from appliance.box.supervisor import STOP_BUDGETS_S
 from appliance.messages import Reason
-from appliance.testing.whole_appliance import WholeAppliance
+from appliance.testing.whole_appliance import START_PATIENCE_S, WholeAppliance
 
 pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
 
@@ -57,7 +59,7 @@ def test_real_parts_get_verdicts_without_a_copy_and_leave_nothing_open(tmp_path:
     assert counts.open == 0
     assert counts.invariant_holds
     assert_one_message_at_most_each(whole)
-    assert took_s < 5
+    assert took_s < STOP_BUDGETS_S[-1] + 1  # the machine may stand still meanwhile
     assert not list(whole.config.runtime_dir.glob("*.sock"))
     for pid in processes:
         with pytest.raises(ProcessLookupError):
@@ -79,7 +81,12 @@ def test_kill_9_of_one_process_leaves_the_others_and_the_ledger_whole(appliance:
 def assert_each_trigger_has_one_row(whole: WholeAppliance) -> None:
     """Wait for the rows of what has passed so far; compare the journal with what the line was told."""
     passed = set(range(1, whole.counts().triggers + 1))
-    whole.follow(lambda: passed <= set(whole.journalled_triggers()))
+
+    def has_rows() -> bool:
+        whole.pause(0.1)  # a recorder that answers all the time writes nothing
+        return passed <= set(whole.journalled_triggers())
+
+    whole.follow(has_rows)
     rows = whole.journalled()
     assert max(Counter(view["trigger_id"] for row in rows for view in row["views"]).values()) == 1
     said = {row["inspection_id"]: row["sent_verdict"] for row in rows}
@@ -98,6 +105,8 @@ def test_a_publisher_killed_at_any_moment_leaves_a_row_for_each_trigger(applianc
 
 def test_a_stopped_recorder_costs_no_verdict_and_no_row(appliance: WholeAppliance) -> None:
     pid = appliance.pid("record")
+    child = next(child for child in appliance.supervisor.children if child.spec.name == "record")
+    child.spec = replace(child.spec, watchdog_s=START_PATIENCE_S)  # a slow machine needs its time for a dozen parts
     os.kill(pid, signal.SIGSTOP)
     try:
         judged = appliance.judged()

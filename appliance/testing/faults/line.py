@@ -234,8 +234,9 @@ class FaultedLine:
     def replay(self) -> list[dict[str, Any]]:
         """Everything the journal holds now, as replay gives it."""
         with ReplayClient(self.config.recorder.replay_endpoint) as client:
-            head = client.head()
-            return [json.loads(body) for _, body in read_rows(client, head.epoch, head.oldest_seq, head.head_seq)]
+            head = client.head(PATIENCE_S)
+            rows = read_rows(client, head.epoch, head.oldest_seq, head.head_seq, PATIENCE_S)
+            return [json.loads(body) for _, body in rows]
 
     def books(self) -> dict[str, int]:
         """The camera's counts, as `appliance status` tells them."""

@@ -50,11 +50,13 @@ class Replayer:
         return sum(line.get("rows", 0) for line in lines), [line["changed"] for line in lines if "changed" in line]
 
 
-def read_rows(client: ReplayClient, epoch: str, first_seq: int, last_seq: int) -> list[tuple[int, bytes]]:
+def read_rows(
+    client: ReplayClient, epoch: str, first_seq: int, last_seq: int, patience_s: float = _PATIENCE_S
+) -> list[tuple[int, bytes]]:
     """Read rows page by page; ends early where the journal ends or answers otherwise."""
     found: list[tuple[int, bytes]] = []
     while first_seq <= last_seq:
-        answer = client.get(epoch, first_seq, last_seq, _PATIENCE_S)
+        answer = client.get(epoch, first_seq, last_seq, patience_s)
         if not isinstance(answer, Rows) or not answer.rows:
             break
         found += answer.rows

@@ -136,7 +136,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestLedger.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 
 
 def test_an_ok_that_comes_within_the_margin_is_no_ok_any_more(tmp_path: Path) -> None:

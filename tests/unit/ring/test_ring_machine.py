@@ -212,5 +212,5 @@ class RingMachine(RuleBasedStateMachine):
             assert self.ring.status()["dropped"] == self.dropped
 
 
-RingMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=80, deadline=None)
+RingMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=80, deadline=None)
 TestRing = RingMachine.TestCase

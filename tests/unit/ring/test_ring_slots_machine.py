@@ -200,5 +200,5 @@ class SlotTableMachine(RuleBasedStateMachine):
         assert len(self.outcomes) + len(self.held) == self.frames
 
 
-SlotTableMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+SlotTableMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
 TestSlotTable = SlotTableMachine.TestCase
