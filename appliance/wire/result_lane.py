@@ -26,7 +26,6 @@ from appliance.wire.sockets import ClientSocket
 RESULT_TOPICS = ("result.", "sim.result.")
 _HEAD_TOPICS = ("heartbeat.", "sim.heartbeat.", "welcome")
 _SNDHWM = 10_000
-_RCVHWM = 10_000
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 
 
@@ -106,9 +105,7 @@ class ResultSubscriber:
         next_seq: int = 1,
         keys: ClientKeys | None = None,
     ) -> None:
-        self._client = ClientSocket(
-            zmq.SUB, endpoint, keys=keys, max_frame_bytes=MAX_RECORD_BYTES, options={zmq.RCVHWM: _RCVHWM}
-        )
+        self._client = ClientSocket(zmq.SUB, endpoint, keys=keys, max_frame_bytes=MAX_RECORD_BYTES)
         for topic in (*topics, *_HEAD_TOPICS):
             self._client.socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
         self._epoch = epoch

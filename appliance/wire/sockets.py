@@ -112,6 +112,8 @@ class ServerSocket:
 class ClientSocket:
     """A connected socket with its own context; connects again by itself for ever. One thread.
 
+    What its owner doesn't read waits in this process, however much it is: a running owner misses nothing.
+
     Args:
         keys: Needed where the server's endpoint isn't loopback or ipc; None otherwise.
 
@@ -133,6 +135,9 @@ class ClientSocket:
         self.socket: zmq.Socket[bytes] = self._context.socket(kind)
         first_ms, longest_ms = RECONNECT_MS
         limits = {zmq.RECONNECT_IVL: first_ms, zmq.RECONNECT_IVL_MAX: longest_ms, zmq.LINGER: 0}
+        # A full queue stops a connection's input, heartbeats with it: it breaks, and libzmq aborts the process once its
+        # owner reads on after the reconnection (libzmq #3937). A queue without limit is never full.
+        limits[zmq.RCVHWM] = 0
         _set_options(self.socket, endpoint, {**limits, zmq.MAXMSGSIZE: max_frame_bytes, **(options or {})})
         if keys is not None:
             _present_keys(self.socket, keys)

@@ -20,7 +20,6 @@ from appliance.wire.sockets import ClientSocket
 VERDICT_TOPICS = ("verdict.", "sim.verdict.")
 WELCOME = "welcome"
 _SNDHWM = 10_000
-_RCVHWM = 100_000
 _MAX_FRAME_BYTES = 1024 * 1024
 
 
@@ -52,9 +51,7 @@ class VerdictSubscriber:
     """
 
     def __init__(self, endpoint: str, topics: tuple[str, ...] = VERDICT_TOPICS, keys: ClientKeys | None = None) -> None:
-        self._client = ClientSocket(
-            zmq.SUB, endpoint, keys=keys, max_frame_bytes=_MAX_FRAME_BYTES, options={zmq.RCVHWM: _RCVHWM}
-        )
+        self._client = ClientSocket(zmq.SUB, endpoint, keys=keys, max_frame_bytes=_MAX_FRAME_BYTES)
         for topic in topics:
             self._client.socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
 

@@ -10,7 +10,8 @@ const PAGE = 500 // most results in one answer
 const HOLD = 1000 // results kept that came before their turn
 const ANSWER_MS = [1000, 8000] // then the question is asked again over a new connection, each time later: it may be slow
 const SILENCE_MS = 3000 // heartbeats come each second; without them look at the journal
-const COMMON = { linger: 0, reconnectInterval: 50, reconnectMaxInterval: 500, heartbeatInterval: 500, heartbeatTimeout: 1500 }
+// A queue without limit: libzmq aborts a process whose queue was full when its connection broke (libzmq #3937).
+const COMMON = { linger: 0, receiveHighWaterMark: 0, reconnectInterval: 50, reconnectMaxInterval: 500, heartbeatInterval: 500, heartbeatTimeout: 1500 }
 
 export class Follower {
   /**

@@ -50,7 +50,7 @@ replay_endpoint = "ipc://{tmp_path}/replay"
     return path
 
 
-def run(*arguments: str, timeout_s: float = 50) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, timeout_s: float = 100) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
@@ -153,7 +153,7 @@ def test_busy_endpoint_ends_the_run_with_one_line_and_its_exit_code(config: Path
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", port))
         squatter.listen()
-        said = run("run", "--config", str(config), "--duration", "5")
+        said = run("run", "--config", str(config), "--duration", "60")
     assert said.returncode == ExitCode.PUBLISH
     assert [line for line in said.stderr.splitlines() if line.startswith("error: ")] == [
         said.stderr.strip().splitlines()[-1]
@@ -163,7 +163,7 @@ def test_busy_endpoint_ends_the_run_with_one_line_and_its_exit_code(config: Path
 
 def test_missing_camera_ends_the_run_with_its_exit_code(config: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace(f'images = "{ROOT}/examples/deeppcb"', f'images = "{tmp_path}"'))
-    said = run("run", "--config", str(config), "--duration", "5")
+    said = run("run", "--config", str(config), "--duration", "60")
     assert said.returncode in {ExitCode.SOURCE, ExitCode.CONFIG}
     assert said.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in said.stderr
