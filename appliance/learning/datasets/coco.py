@@ -10,7 +10,7 @@ from typing import Any
 
 from appliance.errors import DatasetError, LabelError
 from appliance.learning.datasets.dataset import Dataset, Labels
-from appliance.learning.datasets.files import ImageIndex, read_text
+from appliance.learning.datasets.files import ImageIndex, is_there, read_text
 from appliance.learning.datasets.reader import SPLITS, Reader, Request
 
 _KEYS = ("images", "annotations", "categories")
@@ -48,7 +48,7 @@ def _read(request: Request) -> Dataset:
         except LabelError as error:
             request.report(error)
     index = _image_index(path, request.folder)
-    class_names = tuple(names[number] for number in sorted(names))
+    class_names = tuple(names[number] for number in sorted(names, key=_by_number))
     labelled = []
     for number, row in images.items():
         try:
@@ -63,14 +63,23 @@ def _read(request: Request) -> Dataset:
 
 
 def _add(truths: dict[Any, Labels], names: dict[Any, str], row: dict[str, Any], path: Path, at: str) -> None:
-    if row.get("image_id") not in truths:
+    if _id(row, "image_id") not in truths:
         what = f"expected the id of an image as image_id, got {row.get('image_id')!r}"
         raise LabelError("label_without_image", str(path), at, what)
-    if row.get("category_id") not in names:
-        what = f"expected a category_id out of {sorted(names)}, got {row.get('category_id')!r}"
+    if _id(row, "category_id") not in names:
+        what = f"expected a category_id out of {sorted(names, key=_by_number)}, got {row.get('category_id')!r}"
         raise LabelError("unknown_class", str(path), at, what)
     name, is_crowd = names[row["category_id"]], bool(row.get("iscrowd", 0))
     truths[row["image_id"]].add(_corners(row, path, at), name, is_ignored=is_crowd, at=at)
+
+
+def _id(row: dict[str, Any], key: str) -> int | str | None:
+    number = row.get(key)
+    return number if isinstance(number, int | str) else None  # what else JSON knows may not be looked up
+
+
+def _by_number(number: int | str) -> tuple[bool, int, str]:
+    return (False, number, "") if isinstance(number, int) else (True, 0, number)
 
 
 def _notes(rows: list[dict[str, Any]]) -> list[str]:
@@ -135,7 +144,7 @@ def _by_id(rows: list[dict[str, Any]], where: str) -> dict[Any, dict[str, Any]]:
 def _corners(row: dict[str, Any], path: Path, at: str) -> tuple[float, float, float, float]:
     try:
         x, y, width, height = (float(number) for number in row["bbox"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         what = f"expected bbox as [x, y, width, height], got {row.get('bbox')!r}"
         raise LabelError("broken_label", str(path), at, what) from None
     if not (width > 0 and height > 0 and all(map(math.isfinite, (x, y, width, height)))):
@@ -160,7 +169,7 @@ def _image_file(row: dict[str, Any], path: Path, index: ImageIndex) -> Path:
     if not isinstance(name, str) or not name:
         raise LabelError("label_without_image", str(path), at, f"expected a file_name, got {name!r}")
     for base in (path.parent, index.folder, path.parent / "images", path.parent.parent / "images"):
-        if (base / name).is_file():
+        if is_there(base / name) and (base / name).is_file():
             return base / name
     return index.find(name, path, at)
 

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from appliance.errors import DatasetError, LabelError
 from appliance.learning.datasets.dataset import Dataset, LabelledImage, Labels
-from appliance.learning.datasets.files import ImageIndex, is_image_there, read_text
+from appliance.learning.datasets.files import ImageIndex, is_image_there, is_there, read_text
 from appliance.learning.datasets.reader import Reader, Request
 
 DIFFICULT = "difficult"
@@ -126,7 +126,7 @@ def _read_image(element: ElementTree.Element, names: tuple[str, ...], export: _E
 def _image_file(name: str, at: str, export: _Export) -> Path:
     for base in (export.path.parent, export.index.folder):
         for place in (base / "images" / name, base / name):
-            if name and place.is_file():
+            if name and is_there(place) and place.is_file():
                 return place
     return Path(name) if is_image_there(name) else export.index.find(name, export.path, at)
 
@@ -155,7 +155,11 @@ def _add(truth: Labels, box: ElementTree.Element, at: str, export: _Export) -> N
 
 def _size(element: ElementTree.Element) -> tuple[int, int] | None:
     texts = element.get("width", ""), element.get("height", "")
-    return (int(texts[0]), int(texts[1])) if all(text.isdecimal() and int(text) > 0 for text in texts) else None
+    return (
+        (int(texts[0]), int(texts[1]))
+        if all(text.isdecimal() and len(text) < 8 and int(text) > 0 for text in texts)
+        else None
+    )
 
 
 READER = Reader("cvat", "CVAT XML 1.1 for images", _recognise, _read, _splits)

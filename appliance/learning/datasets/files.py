@@ -64,13 +64,18 @@ def read_text(path: Path) -> str:
         raise LabelError("broken_label", str(path), "", f"expected text in UTF-8, got: {error}") from error
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path out of a label file exists; one that no file can have (too long, a zero byte) doesn't."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def is_image_there(name: str) -> bool:
     """Whether a text out of a label file is the absolute path of an image of this machine."""
-    try:
-        path = Path(name)
-        return path.is_absolute() and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-    except (OSError, ValueError):  # too long, or with a zero byte
-        return False
+    path = Path(name)
+    return path.is_absolute() and path.suffix.lower() in IMAGE_SUFFIXES and is_there(path) and path.is_file()
 
 
 class ImageIndex:

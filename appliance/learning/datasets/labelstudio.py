@@ -19,10 +19,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from appliance.errors import DatasetError, LabelError
 from appliance.learning.datasets.dataset import Dataset, Labels
-from appliance.learning.datasets.files import IMAGE_SUFFIXES, ImageIndex, is_image_there, read_text
+from appliance.learning.datasets.files import IMAGE_SUFFIXES, ImageIndex, is_image_there, is_there, read_text
 from appliance.learning.datasets.reader import SPLITS, Reader, Request
 
 DIFFICULT = "difficult"
+_LARGEST_PX = 1_000_000
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 _Task = dict[str, Any]
 
@@ -106,7 +107,7 @@ def _tasks(path: Path) -> list[_Task]:
 
 def _read_task(task: _Task, at: str, export: _Export) -> tuple[Path, Labels, str | None, tuple[int, int] | None] | None:
     """Return image, truth, part and size; None for a task that nobody has labelled."""
-    made = [one for one in task.get("annotations") or [] if isinstance(one, dict) and not one.get("was_cancelled")]
+    made = [one for one in _list(task.get("annotations")) if isinstance(one, dict) and not one.get("was_cancelled")]
     if not made:
         return None
     if len(made) > 1:
@@ -114,7 +115,7 @@ def _read_task(task: _Task, at: str, export: _Export) -> tuple[Path, Labels, str
     data = task["data"] if isinstance(task.get("data"), dict) else {}
     image = _image(data, at, export)
     truth, size_px = Labels.empty(), None
-    for place, region in enumerate(made[-1].get("result") or []):
+    for place, region in enumerate(_list(made[-1].get("result"))):
         try:
             if _add(truth, region, f"{at}, result[{place}]", export):
                 size_px = _size(region)
@@ -122,6 +123,10 @@ def _read_task(task: _Task, at: str, export: _Export) -> tuple[Path, Labels, str
             export.request.report(error)
     part = data.get("part_id")
     return image, truth, None if part is None else str(part), size_px
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _image(data: dict[str, Any], at: str, export: _Export) -> Path:
@@ -132,7 +137,7 @@ def _image(data: dict[str, Any], at: str, export: _Export) -> Path:
         raise export.wrong("label_without_image", at, f"expected an image's address in `data`, got {got}")
     name = names[0].lstrip("/")
     for base in (export.path.parent, export.index.folder, export.path.parent / "images"):
-        if (base / name).is_file():
+        if is_there(base / name) and (base / name).is_file():
             return base / name
     if is_image_there(f"/{name}"):
         return Path(f"/{name}")
@@ -158,7 +163,7 @@ def _add(truth: Labels, region: Any, at: str, export: _Export) -> bool:
     try:
         x, y, width, height = (float(value[key]) for key in ("x", "y", "width", "height"))
         names = [str(name) for name in value["rectanglelabels"]]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         what = f"expected x, y, width, height and rectanglelabels, got {str(value)[:200]}"
         raise export.wrong("broken_label", at, what) from None
     if size_px is None:
@@ -182,7 +187,9 @@ def _is_difficult(meta: Any) -> bool:
 
 def _size(region: _Task) -> tuple[int, int] | None:
     width, height = region.get("original_width"), region.get("original_height")
-    return (width, height) if isinstance(width, int) and isinstance(height, int) and width > 0 < height else None
+    if not (isinstance(width, int) and isinstance(height, int)):
+        return None
+    return (width, height) if 0 < width < _LARGEST_PX > height > 0 else None
 
 
 READER = Reader("labelstudio", "Label Studio JSON", _recognise, _read, _splits)

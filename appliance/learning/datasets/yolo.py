@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.errors import DatasetError, LabelError
 from appliance.learning.datasets.dataset import Dataset, LabelledImage, Labels
-from appliance.learning.datasets.files import IMAGE_SUFFIXES, image_files, image_size, names_in, read_text
+from appliance.learning.datasets.files import IMAGE_SUFFIXES, image_files, image_size, is_there, names_in, read_text
 from appliance.learning.datasets.reader import SPLITS, Reader, Request
 from appliance.learning.datasets.yolo_names import NAME_LISTS, Layout, read_layout
 
@@ -63,7 +63,7 @@ def _read(request: Request) -> Dataset:
 
 def _splits(folder: Path) -> tuple[str, ...]:
     layout = read_layout(folder) or Layout.without_yaml(folder)
-    return tuple(name for name, sources in layout.splits.items() if all(source.exists() for source in sources))
+    return tuple(name for name, sources in layout.splits.items() if all(is_there(source) for source in sources))
 
 
 def _images_of(layout: Layout, request: Request) -> tuple[str | None, list[Path]]:
@@ -75,7 +75,7 @@ def _images_of(layout: Layout, request: Request) -> tuple[str | None, list[Path]
         raise DatasetError(f"data set {layout.folder}: no split {split!r}; it has {known}")
     found: list[Path] = []
     for source in layout.splits[split]:
-        if not source.exists():
+        if not is_there(source):
             raise DatasetError(
                 f"data set {layout.folder}: split {split!r}: expected images in {source}, got nothing there"
             )
@@ -88,7 +88,7 @@ def _images_of(layout: Layout, request: Request) -> tuple[str | None, list[Path]
 def _listed_images(path: Path, folder: Path) -> list[Path]:
     images = []
     for number, line in enumerate(names_in(read_text(path).splitlines()), start=1):
-        image = next((base / line for base in (path.parent, folder) if (base / line).is_file()), None)
+        image = next((base / line for base in (path.parent, folder) if is_there(base / line)), None)
         if image is None or image.suffix.lower() not in IMAGE_SUFFIXES:
             raise DatasetError(f"{path}, line {number}: expected the path of an image, got {line!r}")
         images.append(image)

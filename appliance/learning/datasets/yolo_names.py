@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from appliance.errors import DatasetError
-from appliance.learning.datasets.files import names_in, read_text
+from appliance.learning.datasets.files import is_there, names_in, read_text
 from appliance.learning.datasets.reader import SPLITS
 
 NAME_LISTS = ("classes.txt", "obj.names", "predefined_classes.txt")
@@ -83,7 +83,7 @@ def _yaml(path: Path) -> Any:
 
 def _layout(content: dict[str, Any], path: Path) -> Layout:
     root = (path.parent / str(content.get("path") or ".")).resolve()
-    if not root.is_dir():  # written for another machine
+    if not (is_there(root) and root.is_dir()):  # written for another machine
         root = path.parent.resolve()
     splits = {}
     for name in SPLITS:
@@ -107,4 +107,4 @@ def _names(names: Any, path: Path) -> tuple[str, ...]:
 def _source(source: str, root: Path, path: Path) -> Path:
     """Find a split's folder or list; `../train/images` may mean `train/images`, as Roboflow writes it."""
     candidates = (root / source, path.parent / source, root / source.removeprefix("../"))
-    return next((candidate.resolve() for candidate in candidates if candidate.exists()), root / source)
+    return next((candidate.resolve() for candidate in candidates if is_there(candidate)), root / source)
