@@ -87,7 +87,8 @@ def _every_part(evidence: Evidence, inspections: Sequence[Row], ranges: Sequence
     }
     last = evidence.last_pulse if evidence.last_pulse is not None else max(trigger_of, default=0)
     earlier = [pulse for pulse in trigger_of if pulse < evidence.first_pulse]
-    lead = trigger_of[max(earlier)] - max(earlier) if earlier else None  # ids are dense, so neighbours share it
+    neighbour = max(earlier, default=min(trigger_of, default=None))  # rows come in any order: it may be a later one
+    lead = trigger_of[neighbour] - neighbour if neighbour is not None else None  # ids are dense, so neighbours share it
     for pulse in range(evidence.first_pulse, last + 1):
         if pulse in trigger_of:
             lead = trigger_of[pulse] - pulse

@@ -149,10 +149,11 @@ def test_a_broken_promise_is_seen(case: Case) -> None:
     assert case.promise in judge(given).broken
 
 
-def test_a_part_in_a_range_record_is_in_the_books() -> None:
+@pytest.mark.parametrize("first", [0, 8], ids=["none before it has a record", "one before it has a record"])
+def test_a_part_in_a_range_record_is_in_the_books(first: int) -> None:
     given = evidence()
-    given.rows[8] = {**unrecorded(58, 60), "epoch": "j", "seq": 9}  # type: ignore[index]
-    del given.rows[9:11]  # type: ignore[attr-defined]
+    given.rows[first] = {**unrecorded(50 + first, 52 + first), "epoch": "j", "seq": first + 1}  # type: ignore[index]
+    del given.rows[first + 1 : first + 3]  # type: ignore[attr-defined]
     assert row_judge.EVERY_PART not in judge(given).broken
 
 
