@@ -20,7 +20,7 @@ def started(stand: ModelStand, *words: str) -> "subprocess.Popen[str]":
 
 
 def said(process: "subprocess.Popen[str]") -> Any:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return json.loads(out)
 
@@ -40,7 +40,7 @@ def test_people_change_models_on_a_running_line_and_on_one_that_stands(tmp_path:
         stand.assert_models_change_at_their_moments()
         assert stand.verdicts[-1]["model"]["name"] == "two"
         refused = started(stand, "activate", "three")
-        assert "no such folder" in refused.communicate(timeout=60)[1]
+        assert "no such folder" in refused.communicate(timeout=120)[1]
         assert refused.returncode == 5
     answer = said(started(stand, "rollback"))
     assert (answer["new"]["name"], answer["effective_at"]) == ("one", None)
