@@ -128,7 +128,7 @@ def test_run_refuses_what_is_no_image_and_models_that_are_not_there(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = refusal(capsys, ExitCode.DATASET, "model", "run", place / "models" / "cells", place / "cells.onnx")
-    assert words.startswith(f"error: image {place / 'cells.onnx'}")
+    assert words.startswith(f"error: {place / 'cells.onnx'}: expected an image")
     words = refusal(capsys, ExitCode.MODEL, "model", "run", "nuts", place / "red.png", "--models-dir", place / "models")
     assert "there: cells" in words
 

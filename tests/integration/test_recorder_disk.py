@@ -69,7 +69,8 @@ def test_a_disk_that_fails_ends_the_recorder_and_the_next_one_goes_on(tmp_path: 
         numbers.append(stand.decide())
         stand.start()
         stand.wait_for(lambda: stand.heartbeats[-1].head_seq == len(numbers))
-        assert [row["views"][0]["trigger_id"] for row in stand.journalled()] == numbers
+        # A row waits for its picture, so a later part's row may come first.
+        assert sorted(row["views"][0]["trigger_id"] for row in stand.journalled()) == numbers
 
 
 @pytest.mark.skipif(mount_obstacle() is not None, reason=str(mount_obstacle()))
