@@ -95,6 +95,8 @@ def merge(tiles: Sequence[Tile], found: Sequence[Detections], max_detections: in
         Boxes in px of the frame. A merged one has the best score of its pieces, and the box and class of the best one
         that saw it whole; where none did, the box around all pieces and the class of the best one.
     """
+    if len(tiles) == 1 and (tiles[0].x1, tiles[0].y1) == (0, 0):
+        return found[0]  # a frame that wasn't cut, as most: nothing to move or to compare
     whole = _in_frame(tiles, found)
     scores = [one.image_score for one in found if one.image_score is not None]
     image_score = max(scores) if scores else None
