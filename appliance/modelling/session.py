@@ -125,7 +125,7 @@ class ModelSession:
             self._bind(batch)
             return self._run_bound()
         except Exception as error:  # ONNX Runtime's errors share no base class but Exception
-            raise ModelError(f"{self._where}: session run of {len(batch)} frames failed: {_one_line(error)}") from error
+            raise ModelError(f"{self._where}: session run of {len(batch)} frames failed: {one_line(error)}") from error
         finally:
             self._binding.clear_binding_inputs()
             self._binding.clear_binding_outputs()
@@ -170,7 +170,7 @@ class ModelSession:
             )
         except Exception as error:  # as in `run`
             raise ModelError(
-                f"{self._where}: ONNX Runtime {ort.__version__} refuses model.onnx: {_one_line(error)}"
+                f"{self._where}: ONNX Runtime {ort.__version__} refuses model.onnx: {one_line(error)}"
             ) from error
         if provider.name not in (live := session.get_providers()):
             raise ModelError(
@@ -240,5 +240,6 @@ def _fixed(shape: Any) -> str:
     return f"({', '.join(str(size) if isinstance(size, int) else '*' for size in shape)})"
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Put ONNX Runtime's words, which may be pages, into one line."""
     return " ".join(str(error).split())[:300]

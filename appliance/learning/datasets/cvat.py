@@ -8,32 +8,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
 from appliance.errors import DatasetError, LabelError
 from appliance.learning.datasets.dataset import Dataset, LabelledImage, Labels
 from appliance.learning.datasets.files import ImageIndex, is_image_there, is_there, read_text
-from appliance.learning.datasets.reader import Reader, Request
+from appliance.learning.datasets.reader import Export, Reader, Request
 
 DIFFICULT = "difficult"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _ROOT = re.compile(r"<annotations[\s>]")
-
-
-@dataclass(frozen=True)
-class _Export:
-    """The file that is being read, and what it holds beyond boxes: words to how often."""
-
-    path: Path
-    index: ImageIndex
-    request: Request
-    extras: Counter[str] = field(default_factory=Counter)
-
-    def wrong(self, kind: str, at: str, what: str) -> LabelError:
-        return LabelError(kind, str(self.path), at, what)
 
 
 def _recognise(folder: Path) -> str | None:
@@ -75,7 +60,7 @@ def _read(request: Request) -> Dataset:
     if split is not None and split not in there:
         raise DatasetError(f"data set {folder}: no split {split!r}; it has {', '.join(there) or 'none'}")
     names = _class_names(root)
-    export = _Export(path, ImageIndex(folder if folder.is_dir() else path.parent), request)
+    export = Export(path, ImageIndex(folder if folder.is_dir() else path.parent), request)
     images = []
     for element in elements:
         if split in (None, _split_of(element)):
@@ -108,7 +93,7 @@ def _class_names(root: ElementTree.Element) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in (*declared, *used) if name))
 
 
-def _read_image(element: ElementTree.Element, names: tuple[str, ...], export: _Export) -> LabelledImage:
+def _read_image(element: ElementTree.Element, names: tuple[str, ...], export: Export) -> LabelledImage:
     at = f"image id {element.get('id')}"
     image = _image_file(element.get("name") or "", at, export)
     truth = Labels.empty()
@@ -123,7 +108,7 @@ def _read_image(element: ElementTree.Element, names: tuple[str, ...], export: _E
     return truth.image(image, names, size_px=_size(element), label=export.path)
 
 
-def _image_file(name: str, at: str, export: _Export) -> Path:
+def _image_file(name: str, at: str, export: Export) -> Path:
     for base in (export.path.parent, export.index.folder):
         for place in (base / "images" / name, base / name):
             if name and is_there(place) and place.is_file():
@@ -131,7 +116,7 @@ def _image_file(name: str, at: str, export: _Export) -> Path:
     return Path(name) if is_image_there(name) else export.index.find(name, export.path, at)
 
 
-def _add(truth: Labels, box: ElementTree.Element, at: str, export: _Export) -> None:
+def _add(truth: Labels, box: ElementTree.Element, at: str, export: Export) -> None:
     name = box.get("label") or ""
     if not name:
         raise export.wrong("unknown_class", at, "expected a label, got none")

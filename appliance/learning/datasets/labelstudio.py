@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,25 +18,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from appliance.errors import DatasetError, LabelError
 from appliance.learning.datasets.dataset import Dataset, Labels
 from appliance.learning.datasets.files import IMAGE_SUFFIXES, ImageIndex, is_image_there, is_there, read_text
-from appliance.learning.datasets.reader import SPLITS, Reader, Request
+from appliance.learning.datasets.reader import SPLITS, Export, Reader, Request
 
 DIFFICULT = "difficult"
 _LARGEST_PX = 1_000_000
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 _Task = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Export:
-    """The file that is being read, and what it holds beyond rectangles: words to how often."""
-
-    path: Path
-    index: ImageIndex
-    request: Request
-    extras: Counter[str] = field(default_factory=Counter)
-
-    def wrong(self, kind: str, at: str, what: str) -> LabelError:
-        return LabelError(kind, str(self.path), at, what)
 
 
 def _recognise(folder: Path) -> str | None:
@@ -72,7 +57,7 @@ def _read(request: Request) -> Dataset:
         wanted = f"{split}.json" if split else "one json file of tasks"
         raise DatasetError(f"data set {folder}: expected {wanted}, got {listed}; give the file itself")
     path = path or files[0]
-    export = _Export(path, ImageIndex(folder if folder.is_dir() else path.parent), request)
+    export = Export(path, ImageIndex(folder if folder.is_dir() else path.parent), request)
     rows = []
     for place, task in enumerate(_tasks(path)):
         try:
@@ -105,7 +90,7 @@ def _tasks(path: Path) -> list[_Task]:
     return content
 
 
-def _read_task(task: _Task, at: str, export: _Export) -> tuple[Path, Labels, str | None, tuple[int, int] | None] | None:
+def _read_task(task: _Task, at: str, export: Export) -> tuple[Path, Labels, str | None, tuple[int, int] | None] | None:
     """Return image, truth, part and size; None for a task that nobody has labelled."""
     made = [one for one in _list(task.get("annotations")) if isinstance(one, dict) and not one.get("was_cancelled")]
     if not made:
@@ -129,7 +114,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _image(data: dict[str, Any], at: str, export: _Export) -> Path:
+def _image(data: dict[str, Any], at: str, export: Export) -> Path:
     addresses = [data[key] for key in ("image", *sorted(data)) if isinstance(data.get(key), str)]
     names = [name for address in addresses if Path(name := _file_of(address)).suffix.lower() in IMAGE_SUFFIXES]
     if not names:
@@ -153,7 +138,7 @@ def _file_of(address: str) -> str:
     return asked[0] if asked else unquote(parts.path)
 
 
-def _add(truth: Labels, region: Any, at: str, export: _Export) -> bool:
+def _add(truth: Labels, region: Any, at: str, export: Export) -> bool:
     """Add a rectangle; whether it was one."""
     if not isinstance(region, dict) or region.get("type") != "rectanglelabels":
         kind = region.get("type") if isinstance(region, dict) else type(region).__name__

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.errors import LabelError
 from appliance.learning.datasets.dataset import Dataset
+from appliance.learning.datasets.files import ImageIndex
 
 TO_MEASURE = ("test", "val", "valid")
 TO_CHOOSE = ("val", "valid", "test")
@@ -58,3 +60,24 @@ class Reader:
     recognise: Callable[[Path], str | None]
     read: Callable[[Request], Dataset]
     splits: Callable[[Path], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Export:
+    """One file of an annotation tool that is being read.
+
+    Attributes:
+        path: The file.
+        index: Finds the images it names.
+        request: What shall be read of it.
+        extras: What it holds beyond boxes: words to how often.
+    """
+
+    path: Path
+    index: ImageIndex
+    request: Request
+    extras: Counter[str] = field(default_factory=Counter)
+
+    def wrong(self, kind: str, at: str, what: str) -> LabelError:
+        """Say what is wrong at a place of the file."""
+        return LabelError(kind, str(self.path), at, what)

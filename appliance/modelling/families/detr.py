@@ -33,6 +33,7 @@ from appliance.modelling.families.candidates import (
 )
 from appliance.modelling.families.detr_claim import recognise
 from appliance.modelling.families.family import Family, OutputShapes, options_of
+from appliance.modelling.families.grid import sigmoid
 from appliance.modelling.placement import Placement
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class DetrDecoder:
             return raw
         with np.errstate(over="ignore", invalid="ignore"):  # exp(-x) of a hopeless query; infinite ones are dropped
             if self.options.activation == "sigmoid":
-                return np.float32(1) / (np.float32(1) + np.exp(-raw))
+                return sigmoid(raw)
             raised = np.exp(raw - raw.max(axis=1, keepdims=True))
             return np.asarray((raised / raised.sum(axis=1, keepdims=True))[:, :-1], np.float32)
 

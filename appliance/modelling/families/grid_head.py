@@ -22,6 +22,7 @@ from appliance.modelling.detections import Detections
 from appliance.modelling.families.candidates import best_in_frame, check_arrays, check_shapes, to_corners
 from appliance.modelling.families.evidence import is_probability, rows_sum_to_one
 from appliance.modelling.families.family import Family, OutputShapes, options_of
+from appliance.modelling.families.grid import sigmoid
 from appliance.modelling.importer.facts import Claim, GraphFacts, Preprocessing
 from appliance.modelling.placement import Placement
 
@@ -104,8 +105,7 @@ def _boxes(
     cells: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
     """Decode the raw offsets and sizes of K cells to (K, 4) normalised centres and sizes."""
-    with np.errstate(over="ignore"):
-        sizes = np.float32(1) / (np.float32(1) + np.exp(-cells[3:5]))
+    sizes = sigmoid(cells[3:5])
     corner = np.stack([columns, rows]).astype(np.float32)
     centres = (corner + np.tanh(cells[1:3])) / np.array([[shape[1]], [shape[0]]], np.float32)
     return np.concatenate([centres, sizes]).T

@@ -22,6 +22,7 @@ from appliance.config import ConfinedModel
 from appliance.modelling.detections import Detections
 from appliance.modelling.families.candidates import BoxForm, best_in_frame, check_arrays, check_shapes, to_corners
 from appliance.modelling.families.family import Family, OutputShapes, options_of
+from appliance.modelling.families.grid import sigmoid
 from appliance.modelling.families.ssd_claim import recognise
 from appliance.modelling.placement import Placement
 
@@ -107,7 +108,7 @@ class SsdDecoder:
         """Scores (A, C) of the named classes alone."""
         with np.errstate(over="ignore", invalid="ignore"):
             if self.options.activation == "sigmoid":
-                raw = np.float32(1) / (np.float32(1) + np.exp(-raw))
+                raw = sigmoid(raw)
             elif self.options.activation == "softmax":
                 raised = np.exp(raw - raw.max(axis=1, keepdims=True))
                 raw = np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)

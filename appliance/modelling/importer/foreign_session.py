@@ -11,6 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from appliance.errors import ImportRefused
+from appliance.modelling.session import one_line
 
 _MAX_THREADS = 4
 
@@ -35,7 +36,7 @@ class ForeignSession:
                 onnx_bytes, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime's errors share no base class but Exception
-            raise ImportRefused(f"ONNX Runtime {ort.__version__} refuses the network: {_one_line(error)}") from error
+            raise ImportRefused(f"ONNX Runtime {ort.__version__} refuses the network: {one_line(error)}") from error
         self.output_names = [output.name for output in self._session.get_outputs()]
 
     def output_shapes(self) -> list[tuple[int | str | None, ...]]:
@@ -51,12 +52,8 @@ class ForeignSession:
         try:
             outputs: list[NDArray[Any]] = self._session.run(None, dict(feeds))
         except Exception as error:  # as above
-            raise ImportRefused(f"the network fails on a picture of its own input size: {_one_line(error)}") from error
+            raise ImportRefused(f"the network fails on a picture of its own input size: {one_line(error)}") from error
         for name, output in zip(self.output_names, outputs, strict=True):
             if not isinstance(output, np.ndarray) or output.dtype == object:
                 raise ImportRefused(f"output '{name}' is no tensor of numbers; export the network without it")
         return outputs
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
