@@ -1,4 +1,4 @@
-"""The detector that learns: a small anchor-free convolutional network, written out in full.
+"""Networks `nano` and `small`: an anchor-free convolutional detector, written out in full.
 
 Two detection levels (stride 8 and 16) suit defects of about 15 to 200 pixels in a 640 pixel frame.
 ReLU and channel counts that are multiples of 16 are chosen for the box: ONNX Runtime fuses
@@ -14,6 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from appliance.learning.training.networks.loss import detection_loss
+from appliance.learning.training.networks.network import Network, Truth
+from appliance.learning.training.plan import Plan
+
 STRIDES_PX = (8, 16)
 RARITY = 1e-3  # share of candidates that show a given class: where scores start, so that early steps are calm
 
@@ -23,9 +27,22 @@ class Width:
     """Channel counts at stride 4, 8, 16 and 32."""
 
     at_4: int = 32
-    at_8: int = 32
+    at_8: int = 48
     at_16: int = 96
     at_32: int = 128
+
+
+SMALL = Width(at_4=32, at_8=64, at_16=128, at_32=192)
+
+
+def build(plan: Plan) -> Network:
+    """Make network `nano`."""
+    return Detector(len(plan.class_names))
+
+
+def build_small(plan: Plan) -> Network:
+    """Make network `small`: for textures, where the silhouette alone doesn't tell."""
+    return Detector(len(plan.class_names), SMALL)
 
 
 class ConvUnit(nn.Sequential):
@@ -150,8 +167,10 @@ class Head(nn.Module):
         return self.what(features).flatten(2), self.where(features).flatten(2)
 
 
-class Detector(nn.Module):
+class Detector(Network):
     """Grey images to class logits and boxes, one candidate for each grid cell of each level."""
+
+    family = "yolov8"
 
     def __init__(self, class_count: int, width: Width | None = None) -> None:
         super().__init__()
@@ -168,7 +187,18 @@ class Detector(nn.Module):
         logits = torch.cat([what for what, _ in outputs], dim=2).float()
         raw = torch.cat([where for _, where in outputs], dim=2).float()
         centres, strides = anchor_grid([(int(x.shape[2]), int(x.shape[3])) for x in levels])
-        return logits, boxes_from_sides(raw, centres, strides)
+        return logits, boxes_from_sides(raw, centres.to(raw.device), strides.to(raw.device))
+
+    def loss(self, images: Tensor, truth: Truth) -> Tensor:
+        """Return class and box error of one batch."""
+        logits, boxes = self(images)
+        height, width = images.shape[2:]
+        centres, _ = anchor_grid([(height // stride, width // stride) for stride in STRIDES_PX])
+        return detection_loss(logits, boxes, centres.to(logits.device), truth)
+
+    def exported(self) -> nn.Module:
+        """Return the network with uint8 in and YOLOv8-style rows out."""
+        return ExportedDetector(self)
 
 
 def anchor_grid(shapes: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:

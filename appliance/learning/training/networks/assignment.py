@@ -39,7 +39,7 @@ def assign(scores: Tensor, boxes: Tensor, centres: Tensor, true_boxes: Tensor, t
     """
     targets = torch.zeros_like(scores)
     if not len(true_boxes):
-        return Targets(torch.zeros(len(scores), dtype=torch.bool), true_boxes, targets)
+        return Targets(torch.zeros(len(scores), dtype=torch.bool, device=scores.device), true_boxes, targets)
     inside = _inside(centres, true_boxes)
     fits = pairwise_iou(true_boxes, boxes) * inside
     alignment = scores[:, true_classes].T.pow(SCORE_POWER) * fits.pow(FIT_POWER)
@@ -47,7 +47,7 @@ def assign(scores: Tensor, boxes: Tensor, centres: Tensor, true_boxes: Tensor, t
     best = torch.zeros_like(inside).scatter_(1, alignment.topk(count, dim=1).indices, True) & inside
     owner_fit, owner = torch.where(best, fits, -1.0).max(dim=0)
     is_positive = owner_fit >= 0
-    owned = best & (torch.arange(len(true_boxes))[:, None] == owner)
+    owned = best & (torch.arange(len(true_boxes), device=owner.device)[:, None] == owner)
     alignment, fits = alignment * owned, fits * owned
     strength = alignment / alignment.amax(1, keepdim=True).clamp(min=1e-9) * fits.amax(1, keepdim=True)
     positives = is_positive.nonzero()[:, 0]

@@ -1,26 +1,35 @@
-"""Variations of a part that keep its truth: healed defects, orientation, scale, light."""
+"""Variations of a part that keep its truth: healed and drawn defects, orientation, scale, light, the negative."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.learning.part import Part
+from appliance.learning.boards import draw_defect
+from appliance.learning.training.part import Part
+from appliance.learning.training.plan import Plan
 
 HEAL_MARGIN_PX = 4
 
 
-def vary(part: Part, rng: np.random.Generator) -> Part:
+def vary(part: Part, plan: Plan, rng: np.random.Generator) -> Part:
     """Return a random variation of a part, or of a cutting of one, for training."""
-    if part.clean_pixels is not None and rng.random() < 0.5:
+    how = plan.variation
+    if part.clean_pixels is not None and rng.random() < how.heal_share:
         part = heal(part, rng.random(len(part.boxes)) < rng.uniform(0.2, 0.9))
-    part = orient(part, int(rng.integers(8)))
-    if rng.random() < 0.5:
-        part = zoom(part, float(np.exp(rng.uniform(np.log(0.75), np.log(1.4)))), rng)
-    if rng.random() < 0.4:
+    part = orient(part, _view(part, plan, rng))
+    if rng.random() < how.zoom_share:
+        scale = float(np.exp(rng.uniform(np.log(how.least_zoom), np.log(how.most_zoom))))
+        part = zoom(part, scale, rng, pad_value=plan.pad_value)
+    if rng.random() < how.marked_share:
+        part = mark(part, int(rng.integers(1, how.most_marks + 1)), plan.class_names, rng)
+    if rng.random() < how.negative_share:
+        part = negative(part, how.negative_classes)
+    if rng.random() < how.light_share:
         part = replace(part, pixels=relight(part.pixels, rng))
     return part
 
@@ -84,17 +93,55 @@ def orient(part: Part, view: int) -> Part:
     return replace(part, pixels=np.ascontiguousarray(pixels), boxes=boxes, size_px=None)
 
 
-def zoom(part: Part, scale: float, rng: np.random.Generator) -> Part:
+def zoom(part: Part, scale: float, rng: np.random.Generator, *, pad_value: int = 255) -> Part:
     """Scale about a random place, same frame size; a defect that is mostly cut off loses its box."""
     height, width = part.pixels.shape
     shift_x, shift_y = (
         rng.uniform(min(0.0, side * (1 - scale)), max(0.0, side * (1 - scale))) for side in (width, height)
     )
     matrix = np.array([[scale, 0, shift_x], [0, scale, shift_y]], np.float32)
-    pixels = cv2.warpAffine(part.pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=255)
+    pixels = cv2.warpAffine(part.pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=pad_value)
     moved = part.boxes * np.float32(scale) + np.array([shift_x, shift_y] * 2, np.float32)
     boxes, visible = _clipped(moved, width, height)
     return replace(part.with_boxes(boxes, visible), pixels=np.asarray(pixels, np.uint8))
+
+
+def mark(part: Part, most: int, class_names: Sequence[str], rng: np.random.Generator) -> Part:
+    """Draw up to `most` further defects on a binarised board, clear of those that it has."""
+    pixels, boxes, class_ids = part.pixels, part.boxes, list(part.class_ids)
+    for _ in range(2 * most):
+        drawn = draw_defect(pixels, boxes, rng)
+        if drawn is not None and drawn.class_name in class_names:
+            pixels, boxes = drawn.pixels, np.concatenate([boxes, drawn.box[None]])
+            class_ids.append(class_names.index(drawn.class_name))
+        if len(boxes) - len(part.boxes) == most:
+            break
+    ignored = np.concatenate([part.is_ignored, np.zeros(len(boxes) - len(part.boxes), np.bool_)])
+    ids = np.array(class_ids, np.int64)
+    return replace(part, pixels=pixels, boxes=boxes, class_ids=ids, is_ignored=ignored, places=())
+
+
+def negative(part: Part, classes: Sequence[int]) -> Part:
+    """Invert a picture. `classes` says what each class is then: missing copper becomes copper too much."""
+    return replace(part, pixels=255 - part.pixels, class_ids=np.array(classes, np.int64)[part.class_ids])
+
+
+def mosaic(parts: Sequence[Part], rng: np.random.Generator) -> Part:
+    """Put four parts of one size together and cut a picture of that size from around the middle."""
+    height, width = parts[0].pixels.shape
+    pixels = np.vstack([np.hstack([parts[0].pixels, parts[1].pixels]), np.hstack([parts[2].pixels, parts[3].pixels])])
+    shifts = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float32)
+    boxes = np.concatenate([part.boxes + np.tile(shift, 2) for part, shift in zip(parts, shifts, strict=True)])
+    x, y = int(rng.integers(width // 4, 3 * width // 4 + 1)), int(rng.integers(height // 4, 3 * height // 4 + 1))
+    boxes, visible = _clipped(boxes - np.array([x, y, x, y], np.float32), width, height)
+    whole = replace(
+        parts[0],
+        pixels=np.ascontiguousarray(pixels[y : y + height, x : x + width]),
+        clean_pixels=None,
+        class_ids=np.concatenate([part.class_ids for part in parts]),
+        is_ignored=np.concatenate([part.is_ignored for part in parts]),
+    )
+    return whole.with_boxes(boxes, visible)
 
 
 def relight(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -110,6 +157,13 @@ def relight(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
         cv2.randn(noise, np.zeros(1), np.full(1, rng.uniform(2, 10)))
         varied = np.clip(varied + noise, 0, 255)
     return np.asarray(varied, np.uint8)
+
+
+def _view(part: Part, plan: Plan, rng: np.random.Generator) -> int:
+    """Choose one of the allowed orientations; a frame that isn't square isn't turned."""
+    view = int(rng.integers(4)) if plan.variation.flips else 0
+    is_square = part.pixels.shape[0] == part.pixels.shape[1]
+    return view + 4 * int(plan.variation.turns and is_square and rng.random() < 0.5)
 
 
 def _clipped(

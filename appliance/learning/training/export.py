@@ -1,4 +1,4 @@
-"""From a trained model to ONNX: standard operators only, one file, dynamic batch, uint8 in."""
+"""From a trained network to ONNX: standard operators only, one file, dynamic batch, uint8 in."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ import onnx
 import torch
 
 from appliance.errors import ModelError
-from appliance.learning.datasets.deeppcb import SIZE_PX
-from appliance.learning.network import STRIDES_PX, Detector, ExportedDetector
+from appliance.learning.training.networks import Network
+from appliance.learning.training.plan import Plan
 
 OPSET = 17
 INPUT_NAME = "images"
 OUTPUT_NAME = "detections"
+PARITY_PX = 0.05
+PARITY_SCORE = 1e-3
 
 
-def output_shape(class_count: int) -> tuple[str, int, int]:
-    """Return the exported output's shape: batch, 4 + C rows, one column for each candidate."""
-    return "N", 4 + class_count, sum((SIZE_PX // stride_px) ** 2 for stride_px in STRIDES_PX)
-
-
-def export(model: Detector, path: Path) -> None:
-    """Write the model as the appliance runs it.
+def export(network: Network, plan: Plan, path: Path) -> None:
+    """Write the network as the appliance runs it.
 
     Raises:
         ModelError: The written file isn't plain, self-contained ONNX.
     """
-    wrapped = ExportedDetector(model).eval()  # torch.onnx puts a model that isn't in eval mode back into training
-    example = torch.zeros((1, 1, SIZE_PX, SIZE_PX), dtype=torch.uint8)
+    wrapped = network.to("cpu").exported().eval()  # torch.onnx puts a model that isn't in eval mode into training
+    example = torch.zeros((1, 1, plan.height_px, plan.width_px), dtype=torch.uint8)
+    with torch.inference_mode():
+        rows = wrapped(example).shape
     with warnings.catch_warnings():
         # The tracing exporter needs nothing but onnx; its warnings are about shapes that are constants here.
         warnings.simplefilter("ignore")
@@ -43,7 +42,7 @@ def export(model: Detector, path: Path) -> None:
             dynamic_axes={INPUT_NAME: {0: "N"}, OUTPUT_NAME: {0: "N"}},
             dynamo=False,
         )
-    _finish(path, output_shape(model.class_count))
+    _finish(path, ("N", int(rows[1]), int(rows[2])))
 
 
 def _finish(path: Path, shape: tuple[str, int, int]) -> None:

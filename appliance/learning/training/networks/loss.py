@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from appliance.learning.assignment import assign
+from appliance.learning.training.networks.assignment import assign
 
 CLASS_WEIGHT = 0.5
 BOX_WEIGHT = 7.5

@@ -1,0 +1,164 @@
+"""Defects drawn onto a binarised board. The class isn't chosen: connectivity says what a stroke has done.
+
+A white stroke takes copper away: inside it is a pin-hole, at an edge a mouse bite, across a trace an open. A black
+one adds copper: alone it is spurious copper, at an edge a spur, between two traces a short. In the negative
+of the picture each of the first three is one of the last three, so one rule serves both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Mask = NDArray[np.uint8]
+_TAKEN = {"inside": "pin-hole", "edge": "mousebite", "through": "open"}
+_ADDED = {"inside": "copper", "edge": "spur", "through": "short"}
+_AROUND_PX = 14  # what counts as the neighbourhood in which a stroke separates something
+_LEAST_PX = 14  # changed pixels; fewer aren't a defect that anybody would label
+_MOST_PX = 2500
+
+
+@dataclass(frozen=True)
+class DrawnDefect:
+    """One drawn defect.
+
+    Attributes:
+        pixels: (H, W) uint8, the board with it.
+        box: (4,) float32 xyxy px, as loose around what changed as people label DeepPCB.
+        class_name: What it is.
+    """
+
+    pixels: Image
+    box: NDArray[np.float32]
+    class_name: str
+
+
+def draw_defect(board: Image, taken: NDArray[np.float32], rng: np.random.Generator) -> DrawnDefect | None:
+    """Draw one defect at a random place.
+
+    Args:
+        board: (H, W) uint8, dark copper on bright gaps; it isn't changed.
+        taken: (K, 4) xyxy px where nothing may be drawn.
+    Returns:
+        None where the stroke did nothing that has a name, or met one of `taken`.
+    """
+    removes = rng.random() < 0.5
+    body = ((board < 128) if removes else (board >= 128)).astype(np.uint8)
+    stroke = _stroke(body, rng)
+    if stroke is None:
+        return None
+    changed = stroke & body
+    if not _LEAST_PX <= int(changed.sum()) <= _MOST_PX:
+        return None
+    box = _box(changed, rng)
+    if _meets(box, taken):
+        return None
+    effect = _effect(body, changed)
+    if effect is None:
+        return None
+    pixels = board.copy()
+    pixels[changed.astype(bool)] = 255 if removes else 0
+    return DrawnDefect(pixels, box, (_TAKEN if removes else _ADDED)[effect])
+
+
+def _stroke(body: Mask, rng: np.random.Generator) -> Mask | None:
+    """Draw by hand: a line across, a squiggle at an edge, a blob, a hatching or a spray, somewhere sensible."""
+    height, width = body.shape
+    depth = cv2.distanceTransform(body, cv2.DIST_L2, 3)
+    kind = rng.random()
+    wanted = (1.0, 2.5) if kind < 0.35 else (2.0, 22.0) if kind < 0.7 else (9.0, 1e6)
+    ys, xs = np.nonzero((depth >= wanted[0]) & (depth <= wanted[1]))
+    if not len(xs):
+        return None
+    place = int(rng.integers(len(xs)))
+    start = np.array([xs[place], ys[place]], np.float64)
+    canvas = np.zeros((height, width), np.uint8)
+    if 0.35 <= kind < 0.7:
+        _across(canvas, depth, start, rng)
+    else:
+        (_squiggle, _blob, _spray)[int(rng.choice(3, p=(0.5, 0.35, 0.15)))](canvas, start, rng)
+    return canvas
+
+
+def _across(canvas: Mask, depth: NDArray[np.float32], start: NDArray[np.float64], rng: np.random.Generator) -> None:
+    """Lines through the nearest edge and out on the other side, one or a hatching of several."""
+    x, y = int(start[0]), int(start[1])
+    window = depth[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+    slopes = np.gradient(window) if min(window.shape) > 1 else [np.zeros((1, 1))] * 2
+    heading = np.arctan2(slopes[0].mean(), slopes[1].mean()) + rng.normal(0, 0.35)
+    way = np.array([np.cos(heading), np.sin(heading)])
+    reach = 2.2 * float(depth[y, x]) + rng.uniform(2, 7)
+    lines = 1 if rng.random() < 0.75 else int(rng.integers(2, 6))
+    thickness = int(rng.integers(2, 9)) if lines == 1 else int(rng.integers(1, 4))
+    for number in range(lines):
+        aside = np.array([-way[1], way[0]]) * number * rng.uniform(2, 5)
+        bend = rng.normal(0, 2.5, 2)
+        points = np.array([start + aside - way * reach, start + aside + bend, start + aside + way * reach])
+        cv2.polylines(canvas, [points.round().astype(np.int32)], False, 1, thickness)
+
+
+def _squiggle(canvas: Mask, start: NDArray[np.float64], rng: np.random.Generator) -> None:
+    points, heading = [start], rng.uniform(0, 2 * np.pi)
+    for _ in range(int(rng.integers(1, 5))):
+        points.append(points[-1] + rng.uniform(3, 11) * np.array([np.cos(heading), np.sin(heading)]))
+        heading += rng.normal(0, 0.9)
+    cv2.polylines(canvas, [np.array(points).round().astype(np.int32)], False, 1, int(rng.integers(2, 9)))
+
+
+def _blob(canvas: Mask, start: NDArray[np.float64], rng: np.random.Generator) -> None:
+    axes = (int(rng.integers(2, 10)), int(rng.integers(2, 10)))
+    centre = (int(start[0]), int(start[1]))
+    cv2.ellipse(canvas, centre, axes, rng.uniform(0, 180), 0, 360, 1, -1)
+    if rng.random() < 0.4:
+        shift = rng.normal(0, 5, 2)
+        second = (int(start[0] + shift[0]), int(start[1] + shift[1]))
+        cv2.circle(canvas, second, int(rng.integers(2, 7)), 1, -1)
+
+
+def _spray(canvas: Mask, start: NDArray[np.float64], rng: np.random.Generator) -> None:
+    for x, y in start + rng.normal(0, rng.uniform(2.5, 5.0), (int(rng.integers(6, 22)), 2)):
+        cv2.circle(canvas, (int(x), int(y)), int(rng.integers(0, 3)), 1, -1)
+
+
+def _effect(body: Mask, changed: Mask) -> str | None:
+    """Say what taking `changed` away from `body` does to it: `inside`, `edge`, `through`; None if it is unclear."""
+    ys, xs = np.nonzero(changed)
+    window = np.s_[
+        max(0, ys.min() - _AROUND_PX) : ys.max() + _AROUND_PX + 1,
+        max(0, xs.min() - _AROUND_PX) : xs.max() + _AROUND_PX + 1,
+    ]
+    before, gone = body[window], changed[window]
+    around = cv2.dilate(gone, np.ones((3, 3), np.uint8))
+    if not (around & (1 - before)).any():
+        return "inside" if _touching_parts(gone) <= 1 or gone.sum() > 40 else None
+    pieces_before, pieces_after = _pieces(before), _pieces(before & (1 - gone))
+    if pieces_before == 0 or pieces_after < pieces_before:
+        return None  # a whole small piece is gone: nobody labels that as one of these
+    return "through" if pieces_after > pieces_before else "edge"
+
+
+def _pieces(mask: Mask) -> int:
+    """Count the connected pieces that are more than crumbs."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    return int((stats[1:count, cv2.CC_STAT_AREA] >= 12).sum())
+
+
+def _touching_parts(mask: Mask) -> int:
+    return int(cv2.connectedComponents(cv2.dilate(mask, np.ones((5, 5), np.uint8)))[0]) - 1
+
+
+def _box(changed: Mask, rng: np.random.Generator) -> NDArray[np.float32]:
+    ys, xs = np.nonzero(changed)
+    height, width = changed.shape
+    low, high = rng.uniform(7, 13, 2), rng.uniform(7, 13, 2)
+    box = np.array([xs.min() - low[0], ys.min() - low[1], xs.max() + 1 + high[0], ys.max() + 1 + high[1]])
+    return np.clip(box, 0, [width, height, width, height]).astype(np.float32)
+
+
+def _meets(box: NDArray[np.float32], taken: NDArray[np.float32]) -> bool:
+    apart = (taken[:, 0] >= box[2]) | (taken[:, 2] <= box[0]) | (taken[:, 1] >= box[3]) | (taken[:, 3] <= box[1])
+    return bool((~apart).any())

@@ -1,0 +1,16 @@
+"""The networks that can be trained here, by name. Each file has one: layers, loss, what is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appliance.learning.training.networks import nano
+from appliance.learning.training.networks.network import Network
+from appliance.learning.training.plan import Plan
+
+__all__ = ["NETWORKS", "Network"]
+
+NETWORKS: dict[str, Callable[[Plan], Network]] = {
+    "nano": nano.build,
+    "small": nano.build_small,
+}

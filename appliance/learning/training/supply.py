@@ -1,0 +1,111 @@
+"""Where training pictures come from: parts of the set, cuttings of them, mosaics, drawn boards.
+
+Every epoch draws its own random numbers from (seed, epoch), so a resumed run sees what an uninterrupted one would
+have seen.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from appliance.learning.boards import draw_board
+from appliance.learning.training.augment import cut, mosaic, orient, vary
+from appliance.learning.training.part import Part
+from appliance.learning.training.plan import Plan
+
+_AHEAD = 3  # batches that wait while the network learns from one
+
+
+class Supply:
+    """The batches of each epoch."""
+
+    def __init__(self, plan: Plan, parts: Sequence[Part]) -> None:
+        self.plan = plan
+        self.parts = [part for part in parts if not part.is_ignored.any()]
+
+    def steps(self, epoch: int) -> int:
+        """Return how many batches an epoch has."""
+        return max(1, self._amount(epoch) // self._batch(epoch))
+
+    def pixels(self, epoch: int) -> int:
+        """Return how many px an epoch looks at: what its time goes with."""
+        plan = self.plan
+        each = plan.cut_px**2 if self._is_cutting(epoch) else plan.width_px * plan.height_px
+        return self.steps(epoch) * self._batch(epoch) * each
+
+    def batches(self, epoch: int) -> Iterator[list[Part]]:
+        """Yield the epoch's batches; the next ones are made in a thread meanwhile."""
+        rng = np.random.default_rng([self.plan.seed, epoch])
+        size, steps = self._batch(epoch), self.steps(epoch)
+        rounds = -(-steps * size // len(self.parts))
+        order = np.concatenate([rng.permutation(len(self.parts)) for _ in range(rounds)])
+        made: queue.Queue[list[Part] | BaseException] = queue.Queue(_AHEAD)
+        has_ended = threading.Event()
+
+        def make() -> None:
+            try:
+                for step in range(steps):
+                    batch = [self._picture(int(index), epoch, rng) for index in order[step * size : (step + 1) * size]]
+                    while not has_ended.is_set():
+                        try:
+                            made.put(batch, timeout=0.2)
+                            break
+                        except queue.Full:
+                            continue
+                    if has_ended.is_set():
+                        return
+            except BaseException as error:  # noqa: BLE001 - the loop that waits for the batch raises it
+                made.put(error)
+
+        thread = threading.Thread(target=make, name="supply")
+        thread.start()
+        try:
+            for _ in range(steps):
+                batch = made.get()
+                if isinstance(batch, BaseException):
+                    raise batch
+                yield batch
+        finally:
+            has_ended.set()
+            thread.join()
+
+    def _picture(self, index: int, epoch: int, rng: np.random.Generator) -> Part:
+        plan, how = self.plan, self.plan.variation
+        if rng.random() < how.drawn_share:
+            return vary(self._drawn(epoch, rng), plan, rng)
+        part = self.parts[index]
+        if self._is_cutting(epoch):
+            return vary(cut(part, plan.cut_px, rng), plan, rng)
+        if rng.random() < how.mosaic_share:
+            others = [self.parts[int(other)] for other in rng.integers(len(self.parts), size=3)]
+            views = 8 if how.turns and plan.width_px == plan.height_px else 4 if how.flips else 1
+            return vary(mosaic([orient(one, int(rng.integers(views))) for one in (part, *others)], rng), plan, rng)
+        return vary(part, plan, rng)
+
+    def _drawn(self, epoch: int, rng: np.random.Generator) -> Part:
+        plan = self.plan
+        height, width = (plan.cut_px, plan.cut_px) if self._is_cutting(epoch) else (plan.height_px, plan.width_px)
+        pixels = np.ascontiguousarray(draw_board(max(height, width), rng)[:height, :width])
+        return Part(
+            path=Path("drawn"),
+            part="drawn",
+            boxes=np.zeros((0, 4), np.float32),
+            class_ids=np.zeros(0, np.int64),
+            is_ignored=np.zeros(0, np.bool_),
+            pixels=pixels,
+        )
+
+    def _is_cutting(self, epoch: int) -> bool:
+        return epoch < self.plan.cut_epochs
+
+    def _batch(self, epoch: int) -> int:
+        return self.plan.cuts_in_batch if self._is_cutting(epoch) else self.plan.frames_in_batch
+
+    def _amount(self, epoch: int) -> int:
+        wanted = self.plan.cuts_in_epoch if self._is_cutting(epoch) else self.plan.frames_in_epoch
+        return wanted or len(self.parts)
