@@ -171,10 +171,10 @@ def _turned(image: Image, rng: np.random.Generator) -> Image:
 
 def _roughened(image: Image, rng: np.random.Generator) -> Image:
     """Etched edges aren't straight: blur, add smooth noise, cut at the middle again."""
-    noise = np.empty(image.shape, np.float32)
+    grains = np.empty(image.shape, np.float32)
     cv2.setRNGSeed(int(rng.integers(2**31)))
-    cv2.randn(noise, np.zeros(1), np.full(1, 1.0))
-    noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.8, 2.5))
+    cv2.randn(grains, np.zeros(1), np.full(1, 1.0))
+    noise = np.asarray(cv2.GaussianBlur(grains, (0, 0), rng.uniform(0.8, 2.5)), np.float32)
     noise *= rng.uniform(5, 30) / max(float(noise.std()), 1e-6)
     soft = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.8, 2.0)).astype(np.float32)
     return np.where(soft + noise > 127, GAP, COPPER).astype(np.uint8)

@@ -68,7 +68,7 @@ def draw_defect(board: Image, taken: NDArray[np.float32], rng: np.random.Generat
 def _stroke(body: Mask, rng: np.random.Generator) -> Mask | None:
     """Draw by hand: a line across, a squiggle at an edge, a blob, a hatching or a spray, somewhere sensible."""
     height, width = body.shape
-    depth = cv2.distanceTransform(body, cv2.DIST_L2, 3)
+    depth = np.asarray(cv2.distanceTransform(body, cv2.DIST_L2, 3), np.float32)
     kind = rng.random()
     wanted = (1.0, 2.5) if kind < 0.35 else (2.0, 22.0) if kind < 0.7 else (9.0, 1e6)
     ys, xs = np.nonzero((depth >= wanted[0]) & (depth <= wanted[1]))
@@ -132,7 +132,7 @@ def _effect(body: Mask, changed: Mask) -> str | None:
         max(0, xs.min() - _AROUND_PX) : xs.max() + _AROUND_PX + 1,
     ]
     before, gone = body[window], changed[window]
-    around = cv2.dilate(gone, np.ones((3, 3), np.uint8))
+    around = np.asarray(cv2.dilate(gone, np.ones((3, 3), np.uint8)), np.uint8)
     if not (around & (1 - before)).any():
         return "inside" if _touching_parts(gone) <= 1 or gone.sum() > 40 else None
     pieces_before, pieces_after = _pieces(before), _pieces(before & (1 - gone))
@@ -156,7 +156,8 @@ def _box(changed: Mask, rng: np.random.Generator) -> NDArray[np.float32]:
     height, width = changed.shape
     low, high = rng.uniform(7, 13, 2), rng.uniform(7, 13, 2)
     box = np.array([xs.min() - low[0], ys.min() - low[1], xs.max() + 1 + high[0], ys.max() + 1 + high[1]])
-    return np.clip(box, 0, [width, height, width, height]).astype(np.float32)
+    clipped: NDArray[np.float32] = np.clip(box, 0, [width, height, width, height]).astype(np.float32)
+    return clipped
 
 
 def _meets(box: NDArray[np.float32], taken: NDArray[np.float32]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -40,7 +39,9 @@ def _plan(path: Path) -> Plan:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DatasetError(f"training plan {path}: expected JSON as `appliance train` writes it, got {error}") from error
+        raise DatasetError(
+            f"training plan {path}: expected JSON as `appliance train` writes it, got {error}"
+        ) from error
     return Plan.from_dict(values)
 
 
@@ -72,7 +73,7 @@ def _write(path: Path, outcome: dict[str, Any]) -> None:
     """Write it last and whole: its presence means that training has ended well."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(outcome, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _machine(plan: Plan, device: str) -> str:

@@ -6,8 +6,6 @@ have seen.
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,8 +15,6 @@ from appliance.learning.boards import draw_board
 from appliance.learning.training.augment import cut, mosaic, orient, vary
 from appliance.learning.training.part import Part
 from appliance.learning.training.plan import Plan
-
-_AHEAD = 3  # batches that wait while the network learns from one
 
 
 class Supply:
@@ -39,40 +35,13 @@ class Supply:
         return self.steps(epoch) * self._batch(epoch) * each
 
     def batches(self, epoch: int) -> Iterator[list[Part]]:
-        """Yield the epoch's batches; the next ones are made in a thread meanwhile."""
+        """Yield the epoch's batches."""
         rng = np.random.default_rng([self.plan.seed, epoch])
         size, steps = self._batch(epoch), self.steps(epoch)
         rounds = -(-steps * size // len(self.parts))
         order = np.concatenate([rng.permutation(len(self.parts)) for _ in range(rounds)])
-        made: queue.Queue[list[Part] | BaseException] = queue.Queue(_AHEAD)
-        has_ended = threading.Event()
-
-        def make() -> None:
-            try:
-                for step in range(steps):
-                    batch = [self._picture(int(index), epoch, rng) for index in order[step * size : (step + 1) * size]]
-                    while not has_ended.is_set():
-                        try:
-                            made.put(batch, timeout=0.2)
-                            break
-                        except queue.Full:
-                            continue
-                    if has_ended.is_set():
-                        return
-            except BaseException as error:  # noqa: BLE001 - the loop that waits for the batch raises it
-                made.put(error)
-
-        thread = threading.Thread(target=make, name="supply")
-        thread.start()
-        try:
-            for _ in range(steps):
-                batch = made.get()
-                if isinstance(batch, BaseException):
-                    raise batch
-                yield batch
-        finally:
-            has_ended.set()
-            thread.join()
+        for step in range(steps):
+            yield [self._picture(int(index), epoch, rng) for index in order[step * size : (step + 1) * size]]
 
     def _picture(self, index: int, epoch: int, rng: np.random.Generator) -> Part:
         plan, how = self.plan, self.plan.variation

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from appliance.learning.evaluation.precision import average_precision
+from appliance.learning.training.ahead import made_ahead
 from appliance.learning.training.detecting import detect
 from appliance.learning.training.networks import NETWORKS, Network
 from appliance.learning.training.networks.network import Truth
@@ -83,7 +85,7 @@ class Trainer:
         self.network.train()
         losses = []
         began_s, steps = time.monotonic(), self._steps[epoch]
-        for number, parts in enumerate(self.supply.batches(epoch)):
+        for number, parts in enumerate(made_ahead(self.supply.batches(epoch))):
             step = sum(self._steps[:epoch]) + number
             self._set_learning_rate(step)
             images, truth = self._as_tensors(parts)
@@ -156,17 +158,17 @@ class Trainer:
         return images, truth
 
     @property
-    def _checkpoint(self) -> str:
-        return str(self.plan.work_folder / "checkpoint.pt")
+    def _checkpoint(self) -> Path:
+        return self.plan.work_folder / "checkpoint.pt"
 
     def _save(self) -> None:
         """Replace the checkpoint by a rename: a kill at any moment leaves the old one or the new one."""
-        partial = f"{self._checkpoint}.partial"
-        with open(partial, "wb") as file:
+        partial = self._checkpoint.with_suffix(".partial")
+        with partial.open("wb") as file:
             torch.save(self._state(), file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, self._checkpoint)
+        partial.replace(self._checkpoint)
         rows = (json.dumps(row) + "\n" for row in self.progress.curve)
         (self.plan.work_folder / "curve.jsonl").write_text("".join(rows), encoding="utf-8")
 
@@ -181,7 +183,7 @@ class Trainer:
         }
 
     def _resume(self) -> None:
-        if not os.path.exists(self._checkpoint):
+        if not self._checkpoint.exists():
             return
         saved = torch.load(self._checkpoint, weights_only=True, map_location=self.device)
         if saved["plan"] != self.plan.as_dict():

@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch lives in the training environment (.venv-train)")
 
-from appliance.learning.assignment import assign, pairwise_iou  # noqa: E402
-from appliance.learning.loss import complete_iou, detection_loss  # noqa: E402
-from appliance.learning.network import Detector, ExportedDetector, anchor_grid  # noqa: E402
+from appliance.learning.training.networks.assignment import assign, pairwise_iou  # noqa: E402
+from appliance.learning.training.networks.loss import complete_iou, detection_loss  # noqa: E402
+from appliance.learning.training.networks.nano import Detector, ExportedDetector, anchor_grid  # noqa: E402
 
 CENTRES = anchor_grid([(8, 8), (4, 4)])[0]
 

@@ -5,8 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.learning.augment import cut, heal, orient, relight, vary, zoom
-from appliance.learning.part import Part
+from appliance.learning.training.augment import cut, heal, mark, mosaic, negative, orient, relight, vary, zoom
+from appliance.learning.training.part import Part
+from appliance.learning.training.plan import Plan, Variation
+
+NAMES = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
+PLAN = Plan(
+    dataset="",
+    class_names=NAMES,
+    width_px=640,
+    height_px=640,
+    work="",
+    variation=Variation(marked_share=0.5, negative_share=0.5, negative_classes=(1, 0, 3, 2, 5, 4)),
+)
 
 
 def part(*boxes: tuple[int, int, int, int], side: int = 640) -> Part:
@@ -78,12 +89,12 @@ def test_part_that_is_given_is_never_changed():
     original = part((30, 40, 60, 80))
     before = original.pixels.copy()
     for seed in range(20):
-        vary(original, np.random.default_rng(seed))
+        vary(original, PLAN, np.random.default_rng(seed))
     np.testing.assert_array_equal(original.pixels, before)
 
 
 def test_same_seed_gives_the_same_variation():
-    first, second = (vary(part((30, 40, 60, 80)), np.random.default_rng(4)) for _ in range(2))
+    first, second = (vary(part((30, 40, 60, 80)), PLAN, np.random.default_rng(4)) for _ in range(2))
     np.testing.assert_array_equal(first.pixels, second.pixels)
     np.testing.assert_array_equal(first.boxes, second.boxes)
 
@@ -92,3 +103,42 @@ def test_same_seed_gives_the_same_variation():
 def test_light_changes_but_dark_stays_darker_than_bright(seed):
     lit = relight(part((0, 0, 320, 640)).pixels, np.random.default_rng(seed))
     assert lit[:, :300].mean() > lit[:, 340:].mean() + 100
+
+
+def test_drawn_marks_stay_clear_of_the_defects_that_are_there():
+    board = part((100, 100, 300, 400))
+    drawn = 0
+    for seed in range(8):
+        marked = mark(board, 4, NAMES, np.random.default_rng(seed))
+        drawn += len(marked.boxes) - 1
+        np.testing.assert_array_equal(marked.pixels[100:400, 100:300], board.pixels[100:400, 100:300])
+        assert len(marked.boxes) == len(marked.class_ids) == len(marked.is_ignored) <= 5
+    assert drawn > 4
+
+
+def test_the_negative_of_the_negative_is_the_part():
+    board = part((30, 40, 60, 80), (100, 100, 120, 130))
+    swapped = negative(board, (1, 0, 3, 2, 5, 4))
+    assert swapped.class_ids.tolist() == [1, 0]
+    twice = negative(swapped, (1, 0, 3, 2, 5, 4))
+    np.testing.assert_array_equal(twice.pixels, board.pixels)
+    assert twice.class_ids.tolist() == board.class_ids.tolist()
+
+
+@given(seed=st.integers(0, 200))
+def test_a_mosaic_keeps_its_boxes_on_their_defects(seed):
+    four = [part((10 + 30 * place, 20, 60 + 30 * place, 90), side=160) for place in range(4)]
+    whole = mosaic(four, np.random.default_rng(seed))
+    assert whole.pixels.shape == (160, 160)
+    assert len(whole.boxes) == len(whole.class_ids) == len(whole.is_ignored)
+    for x1, y1, x2, y2 in whole.boxes.astype(int):
+        assert (whole.pixels[y1:y2, x1:x2] == 255).all()
+
+
+def test_a_part_that_always_lies_the_same_way_isnt_turned():
+    still = Plan(
+        dataset="", class_names=NAMES, width_px=640, height_px=640, work="",
+        variation=Variation(turns=False, flips=False, zoom_share=0, light_share=0, heal_share=0),
+    )  # fmt: skip
+    for seed in range(10):
+        assert vary(part((30, 40, 60, 80)), still, np.random.default_rng(seed)).boxes.tolist() == [[30, 40, 60, 80]]
