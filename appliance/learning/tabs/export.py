@@ -2,6 +2,7 @@
 
 OUT/images/<split>/tab_000000.png         OUT/annotations/<split>/tab_000000.xml
 OUT/masks/<split>/tab_000000_mask.png     255 where a defect is; on request, of defective parts
+OUT/images/<split>/truth.json              what each image shows, as the simulated camera's scoreboard reads it
 OUT/manifest.json                         rendered = true, and everything that each picture came from
 OUT/predefined_classes.txt                for labelImg
 """
@@ -29,6 +30,7 @@ from appliance.learning.tabs.voc_label import voc_label
 
 SPLITS = ("train", "val", "test")
 MANIFEST = "manifest.json"
+TRUTH = "truth.json"
 MOST_PARTS = 1_000_000
 
 
@@ -74,6 +76,8 @@ def export(order: Order, out: Path, progress: Callable[[int], object] = lambda _
             rendered = _render(order, seed, defective=defective)
             rows.append(_write(partial, f"tab_{number:06d}", split, rendered, with_masks=order.with_masks))
             progress(number + 1)
+        for split in order.shares:
+            _write_truth(partial, [row for row in rows if row["split"] == split])
         manifest = _manifest(order, rows)
         (partial / MANIFEST).write_text(json.dumps({**manifest, "parts": rows}, indent=1) + "\n", encoding="utf-8")
         (partial / "predefined_classes.txt").write_text("".join(f"{name}\n" for name in CLASS_NAMES), encoding="utf-8")
@@ -119,6 +123,17 @@ def _write(folder: Path, stem: str, split: str, rendered: RenderedPart, *, with_
         _write_png(folder / mask, rendered.mask().astype(np.uint8) * 255)
         files["mask"] = mask.as_posix()
     return {"split": split, **files, **_row(rendered)}
+
+
+def _write_truth(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Say beside a split's images what each shows, for a simulated camera that replays the folder."""
+    truth: dict[str, Any] = {}
+    for row in rows:
+        defects = [{name: defect[name] for name in ("class_name", "box_px")} for defect in row["defects"]]
+        truth[Path(row["image"]).name] = {"verdict": "NG" if defects else "OK", "defects": defects}
+    if rows:
+        path = (folder / rows[0]["image"]).with_name(TRUTH)
+        path.write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_png(path: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> None:

@@ -44,6 +44,10 @@ def test_a_rendered_set_says_so_and_is_read_back_with_its_labels(tmp_path, capsy
     spoilt = next(row for row in rows.values() if row["defects"])
     mask = cv2.imread(str(out / spoilt["mask"]), cv2.IMREAD_UNCHANGED)
     assert (mask > 0).sum() == sum(defect["area_px"] for defect in spoilt["defects"])
+    truth = json.loads((out / "images/train/truth.json").read_text())
+    assert {name: one["verdict"] for name, one in truth.items()} == {
+        name: "NG" if row["defects"] else "OK" for name, row in rows.items()
+    }
     assert "<database>rendered" in (out / spoilt["label"]).read_text()
     assert (out / "predefined_classes.txt").read_text().split() == list(CLASS_NAMES)
 
