@@ -6,16 +6,23 @@ DEMO_SECONDS ?= 20
 TEST_PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak faults bench train lock clean
+.PHONY: help setup demo demo-real test check soak faults bench train lock clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 - /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 - /p' Makefile
 
 setup: ## everything into .venv, the simulated camera compiled; PROVIDER=openvino, cuda or cpu chooses ONNX Runtime's build
 	@.ci/setup
 
-demo: setup ## inspect real images from a simulated camera for about 20 seconds, then print a summary
+demo: setup build/rendered-tabs ## inspect rendered electrode tabs from a simulated camera for about 20 seconds, then print a summary
 	$(BIN)/appliance run --config examples/demo.toml --duration $(DEMO_SECONDS)
+
+demo-real: setup ## the same with real images, of circuit boards
+	$(BIN)/appliance run --config examples/demo-real.toml --duration $(DEMO_SECONDS)
+
+build/rendered-tabs: # seed 2026: parts that no training and no test of a model has seen
+	@mkdir -p build
+	$(BIN)/appliance dataset render-tabs --out $@ --parts 60 --seed 2026 --split 0,0,1
 
 test: setup ## unit and integration tests, TEST_PROCESSES at a time
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile

@@ -16,7 +16,7 @@ from appliance.config import load
 app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 
 _Config = Annotated[Path, typer.Option("--config", help="Configuration file.")]
-_DEMO = Path("examples/demo.toml")
+_DEMO = Path("examples/demo-real.toml")
 
 
 @app.command()

@@ -30,12 +30,12 @@ COMMAND = (sys.executable, "-m", "appliance")
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """The demo in directories and on a port of its own."""
-    text = (ROOT / "examples/demo.toml").read_text()
+    text = (ROOT / "examples/demo-real.toml").read_text()
     patient_recipe(tmp_path / "recipe.toml", 2000)
     text = text.replace('"recipes/deeppcb.toml"', f'"{tmp_path}/recipe.toml"')
     text = text.replace('"../models"', f'"{ROOT}/models"')
     text = text.replace('images = "deeppcb"', f'images = "{ROOT}/examples/deeppcb"')
-    text = text.replace('state_dir = "../build/demo"', f'state_dir = "{tmp_path}/state"')
+    text = text.replace('state_dir = "../build/demo-real"', f'state_dir = "{tmp_path}/state"')
     own = f'runtime_dir = "{tmp_path}/run"\n'
     path = tmp_path / "appliance.toml"
     lanes = f"""
@@ -126,7 +126,7 @@ def test_status_and_watch_follow_a_run(drained: "subprocess.Popen[str]", config:
     with start("watch", "--config", str(config), "--json") as watcher:
         assert watcher.stdout is not None
         assert watcher.stderr is not None
-        assert json.loads(watcher.stdout.readline())["line"] == "demo"
+        assert json.loads(watcher.stdout.readline())["line"] == "demo-real"
         drained.send_signal(signal.SIGTERM)
         said = ""
         while "publisher is silent" not in said:

@@ -8,7 +8,7 @@ from appliance.testing.whole_appliance import REPOSITORY
 
 
 def test_delivery_is_measured_and_nothing_left(tmp_path: Path) -> None:
-    config = load(REPOSITORY / "examples/demo.toml").model_copy(update={"runtime_dir": tmp_path / "run"})
+    config = load(REPOSITORY / "examples/demo-real.toml").model_copy(update={"runtime_dir": tmp_path / "run"})
     figures = bench_delivery(config, state_dir=tmp_path, rounds=1, seconds=1.0, settle_s=0.3)
     assert figures["durable_results_per_s"] > 100
     assert figures["journal_alone_rows_per_s"] > 100

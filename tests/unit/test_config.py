@@ -89,7 +89,7 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
     assert config.cameras[0].replayed_folder == tmp_path / "images"
 
 
-@pytest.mark.parametrize("name", ["demo.toml", "full.toml"])
+@pytest.mark.parametrize("name", ["demo.toml", "demo-real.toml", "full.toml"])
 def test_every_example_loads(name: str) -> None:
     load(REPOSITORY / "examples" / name)
 

@@ -17,7 +17,7 @@ def sample_frames(config: ApplianceConfig, model_input: ModelInput, limit: int =
     """
     folder = next((camera.replayed_folder for camera in config.cameras if camera.replayed_folder), None)
     if folder is None:
-        raise ConfigError("benchmarks need a camera that replays images: give --config examples/demo.toml")
+        raise ConfigError("benchmarks need a camera that replays images: give --config examples/demo-real.toml")
     images = (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted(folder.iterdir())[:limit])
     placed = [fit(np.asarray(image, np.uint8), model_input)[0] for image in images if image is not None]
     if not placed:

@@ -195,7 +195,7 @@ def _free_running(config: ApplianceConfig, folder: Path, rate_hz: float) -> Appl
     first = config.cameras[0]
     source = first.source
     if not isinstance(source, GenicamSource) or source.simulator is None:
-        raise ConfigError("bench pipeline needs a simulated first camera: give --config examples/demo.toml")
+        raise ConfigError("bench pipeline needs a simulated first camera: give --config examples/demo-real.toml")
     features = {
         **source.features,
         "TriggerMode": "Off",

@@ -63,7 +63,7 @@ def test_the_same_order_gives_the_same_files(tmp_path, capsys):
         }
         for name in ("first", "second")
     ]
-    assert len(files[0]) == 22
+    assert len(files[0]) == 25
     assert files[0] == files[1]
 
 

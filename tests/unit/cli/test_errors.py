@@ -11,7 +11,7 @@ from appliance.cli.app import main
 from appliance.errors import ExitCode
 
 ROOT = Path(__file__).parents[3]
-DEMO = str(ROOT / "examples/demo.toml")
+DEMO = str(ROOT / "examples/demo-real.toml")
 
 
 @dataclass(frozen=True)
