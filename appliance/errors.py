@@ -22,8 +22,9 @@
     │   └── DiskFull                       no space: nothing was written, later it may be
     ├── KeysError            14  KEYS      a key file is missing, damaged or open to others; a client is unknown
     ├── ResultMissing        15  RESULT    no such result, or its image isn't there
-    └── DatasetError         16  DATASET   labelled images missing, broken, or of classes that the model doesn't know
-        └── LabelError                     one thing wrong in one file: a row, an annotation, an image; knows the place
+    ├── DatasetError         16  DATASET   labelled images missing, broken, or of classes that the model doesn't know
+    │   └── LabelError                     one thing wrong in one file: a row, an annotation, an image; knows the place
+    └── ReviewError          18  REVIEW    a file of answers is foreign or damaged, or the ledger of judgements can't be used
 
 A message says what, where (camera serial, slot, frame_id, file and key), expected, got, next step: in one line.
 Exit code 2 is a wrong command line (click's own), 130 an interrupt.
@@ -53,6 +54,7 @@ class ExitCode(IntEnum):
     RESULT = 15
     DATASET = 16
     IMPORT = 17
+    REVIEW = 18
     INTERRUPTED = 130
 
 
@@ -191,3 +193,9 @@ class LabelError(DatasetError):
     def __init__(self, kind: str, file: str, at: str, what: str) -> None:
         super().__init__(f"{file}, {at}: {what}" if at else f"{file}: {what}")
         self.kind, self.file, self.at, self.what = kind, file, at, what
+
+
+class ReviewError(ApplianceError, ValueError):
+    """Judgements can't be taken in or read: foreign or damaged file of answers, unknown class, ledger unusable."""
+
+    exit_code = ExitCode.REVIEW

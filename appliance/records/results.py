@@ -1,7 +1,7 @@
 """Looking results up in the journal, beside its writer or long after: by time, part, verdict, class, camera, reason."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ class ResultQuery:
     class_name: str | None = None
     camera: str | None = None
     reason: str | None = None
+    recipe: str | None = None
     without_shadows: bool = False
 
     def may_be_in(self, partition: Partition) -> bool:
@@ -55,6 +56,7 @@ class ResultQuery:
             ("seq IN (SELECT seq FROM defect WHERE class_name = ?)", self.class_name),
             ("instr(cameras, ?) > 0", f" {self.camera} " if self.camera is not None else None),
             ("reason = ? AND verdict <> 'OK'", self.reason),
+            ("json_extract(CAST(body AS TEXT), '$.recipe.name') = ?", self.recipe),
             ("kind <> ?", "shadow_finding" if self.without_shadows else None),
         ]
         chosen = [(term, binding) for term, binding in terms if binding is not None]
@@ -120,6 +122,24 @@ class Results:
             raise ResultMissing(f"no result with seq {seq}: the journal holds {kept}; retention removed older ones")
         record: Record = json.loads(rows[0][1])
         return record
+
+    def select(
+        self, text: str, query: ResultQuery, progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield what a search of one's own finds in each partition, oldest partition first.
+
+        Args:
+            text: SQL; `{where}` in it stands for the query's condition.
+            progress: Called with partitions read and partitions in all.
+        """
+        where, bindings = query.where()
+        partitions = self._partitions(query)
+        for done, partition in enumerate(partitions, start=1):
+            with self.journal.opened(partition) as file:
+                rows = file.select(text.format(where=where), bindings) if file is not None else []
+            yield from rows
+            if progress is not None:
+                progress(done, len(partitions))
 
     def evicted_us(self, folder: str) -> int | None:
         """When images of a folder were evicted last, microseconds since the Unix epoch; None when never."""

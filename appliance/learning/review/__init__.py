@@ -1,0 +1,1 @@
+"""Review: a person says of parts whether their verdicts were right, and the field's true rates follow."""
