@@ -24,7 +24,7 @@
     ├── ResultMissing        15  RESULT    no such result, or its image isn't there
     ├── DatasetError         16  DATASET   labelled images missing, broken, or of classes that the model doesn't know
     │   └── LabelError                     one thing wrong in one file: a row, an annotation, an image; knows the place
-    └── ReviewError          18  REVIEW    a file of answers is foreign or damaged, or the ledger of judgements can't be used
+    └── ReviewError          19  REVIEW    answers foreign or damaged, or the ledger of judgements can't be used
 
 A message says what, where (camera serial, slot, frame_id, file and key), expected, got, next step: in one line.
 Exit code 2 is a wrong command line (click's own), 130 an interrupt.
@@ -54,7 +54,7 @@ class ExitCode(IntEnum):
     RESULT = 15
     DATASET = 16
     IMPORT = 17
-    REVIEW = 18
+    REVIEW = 19
     INTERRUPTED = 130
 
 

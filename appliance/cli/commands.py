@@ -2,7 +2,21 @@
 
 import typer
 
-from appliance.cli import bench, camera, dataset, doctor, keys, line, model, results, run, schemas, status, watch
+from appliance.cli import (
+    bench,
+    camera,
+    dataset,
+    doctor,
+    keys,
+    line,
+    model,
+    results,
+    review,
+    run,
+    schemas,
+    status,
+    watch,
+)
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -18,6 +32,7 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(line.recipe_app, name="recipe")
     app.add_typer(results.app, name="results")
     app.add_typer(model.app, name="model")
+    app.add_typer(review.app, name="review")
     app.add_typer(dataset.app, name="dataset")
     app.add_typer(keys.app, name="keys")
     app.add_typer(bench.app, name="bench")

@@ -1,7 +1,6 @@
 """`appliance model evaluate|compare|threshold`: what models are worth on labelled images."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +10,7 @@ from rich.console import Console
 
 from appliance.cli.evaluation_text import comparison_table, figures_table, per_class_table, threshold_table
 from appliance.cli.model_choice import ModelArgument, ModelsDirOption, find_bundle
-from appliance.cli.options import ConfigOption, JsonOption
+from appliance.cli.options import ConfigOption, JsonOption, check_html
 from appliance.cli.progress import progress_bar
 from appliance.config import Recipe, load_recipe
 from appliance.errors import DatasetError, ExitCode
@@ -70,7 +69,7 @@ def evaluate(
     """Measure a model on labelled images: precision, escapes and false rejects, with 95 % intervals."""
     from appliance.learning.evaluation import evaluate as measure  # noqa: PLC0415 (see above)
 
-    _check_html(html)
+    check_html(html)
     bundle = load_bundle(find_bundle(model, models_dir, config))
     rules = _recipe(recipe, score)
     labelled = read_labelled(dataset, (bundle,), file_format=file_format, split=split, classes=classes, renamed=renamed)
@@ -111,7 +110,7 @@ def compare(
     from appliance.learning.evaluation import evaluate as measure  # noqa: PLC0415 (see above)
     from appliance.learning.evaluation.compare import compare as hold_against  # noqa: PLC0415
 
-    _check_html(html)
+    check_html(html)
     bundles = tuple(load_bundle(find_bundle(name, models_dir, config)) for name in (model_a, model_b))
     rules = _recipe(recipe, score)
     labelled = read_labelled(dataset, bundles, file_format=file_format, split=split, classes=classes, renamed=renamed)
@@ -224,12 +223,6 @@ def _pairs(renamed: list[str]) -> dict[str, str]:
     if wrong := [text for text, pair in zip(renamed, pairs, strict=True) if len(pair) != 2 or not all(pair)]:
         raise typer.BadParameter(f"--map {wrong[0]}: expected SET_NAME=MODEL_NAME")
     return {pair[0]: pair[1] for pair in pairs}
-
-
-def _check_html(path: Path | None) -> None:
-    """Refuse before the long work what would fail after it."""
-    if path is not None and (path.suffix.lower() not in (".html", ".htm") or not os.access(path.parent, os.W_OK)):
-        raise typer.BadParameter(f"--html {path}: expected a file name ending in .html in a folder that may be written")
 
 
 def _tell_notes(notes: list[str], html: Path | None) -> None:

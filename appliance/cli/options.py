@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,3 +11,15 @@ ConfigOption = Annotated[
     typer.Option("--config", help="Configuration file; default: the running appliance's, else the service's."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of text for people.")]
+
+
+def check_html(path: Path | None, option: str = "--html") -> None:
+    """Refuse before the long work what would fail after it.
+
+    Raises:
+        typer.BadParameter: No name of a page, or its folder can't be written.
+    """
+    if path is not None and (path.suffix.lower() not in (".html", ".htm") or not os.access(path.parent, os.W_OK)):
+        raise typer.BadParameter(
+            f"{option} {path}: expected a file name ending in .html in a folder that may be written"
+        )

@@ -17,7 +17,7 @@ def result_row(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Write a result as cells under COLUMNS; times are local."""
     return (
         str(record["seq"]),
-        _local(record.get("captured_at") or record.get("recorded_at")),
+        local_time(record.get("captured_at") or record.get("recorded_at")),
         record.get("verdict") or "",
         _why(record),
         record.get("part_id") or "",
@@ -83,7 +83,8 @@ def _words(finding: Mapping[str, Any], *keys: str) -> str:
     return " ".join(str(finding[key]) for key in keys if finding.get(key))
 
 
-def _local(text: str | None) -> str:
+def local_time(text: str | None) -> str:
+    """Write a record's time as people here read it; nothing for None."""
     if text is None:
         return ""
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")

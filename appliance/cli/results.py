@@ -55,7 +55,7 @@ def list_results(
     as_json: JsonOption = False,
 ) -> None:
     """List the newest results that match, newest first; what a shadow model says is left to `model shadow report`."""
-    query = _query(
+    query = result_query(
         since=since, until=until, part=part, verdict=verdict, class_name=class_name, camera=camera, reason=reason
     )
     query = replace(query, without_shadows=True)
@@ -109,7 +109,7 @@ def export_results(
         raise typer.BadParameter("parquet is written to a file only; add --out FILE")
     if out is not None and out.exists() and not overwrite:
         raise typer.BadParameter(f"{out} exists; choose another name or add --overwrite")
-    query = _query(
+    query = result_query(
         since=since, until=until, part=part, verdict=verdict, class_name=class_name, camera=camera, reason=reason
     )
     with _results(load(find_config(config))) as results:
@@ -205,16 +205,18 @@ def _results(settings: ApplianceConfig) -> Results:
     return Results(settings.state_dir / "journal")
 
 
-def _query(
+def result_query(
     *,
-    since: str | None,
-    until: str | None,
-    part: str | None,
-    verdict: str | None,
-    class_name: str | None,
-    camera: str | None,
-    reason: str | None,
+    since: str | None = None,
+    until: str | None = None,
+    part: str | None = None,
+    verdict: str | None = None,
+    class_name: str | None = None,
+    camera: str | None = None,
+    reason: str | None = None,
+    recipe: str | None = None,
 ) -> ResultQuery:
+    """Make a query of a command's options; None matches everything."""
     now = datetime.now().astimezone()
     return ResultQuery(
         since_us=moment_us(since, now) if since is not None else None,
@@ -224,6 +226,7 @@ def _query(
         class_name=class_name,
         camera=camera,
         reason=reason,
+        recipe=recipe,
     )
 
 

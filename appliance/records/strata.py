@@ -111,9 +111,7 @@ def count_classes(results: Results, query: ResultQuery) -> list[ClassCount]:
     return [ClassCount(_group(row), name, count) for *row, name, count in results.select(text, query)]
 
 
-def pictured_parts(
-    results: Results, query: ResultQuery, progress: Progress | None = None
-) -> Iterator[PicturedPart]:
+def pictured_parts(results: Results, query: ResultQuery, progress: Progress | None = None) -> Iterator[PicturedPart]:
     """Yield the inspections that match and had a picture when their rows were written, oldest first."""
     text = f"""
         SELECT {_GROUP}, {_HAS_PICTURE}, part.seq FROM {_PARTS} WHERE has_picture ORDER BY part.seq"""  # noqa: S608

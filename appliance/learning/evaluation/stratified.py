@@ -1,8 +1,8 @@
 """How sure a share is that was counted in strata of which different parts were looked at.
 
-The share of all parts is the sum of W_h c_h / n_h over the strata: W_h the stratum's share of the parts, n_h how many of
-them were drawn at random and looked at, c_h how many of those have what is counted. With w_h = W_h / n_h the estimate is
-y = sum(w_h c_h), and v = sum(w_h^2 c_h) its variance while c_h is rare.
+The share of all parts is the sum of W_h c_h / n_h over the strata: W_h the stratum's share of the parts, n_h how many
+of them were drawn at random and looked at, c_h how many of those have what is counted. With w_h = W_h / n_h the
+estimate is y = sum(w_h c_h), and v = sum(w_h^2 c_h) its variance while c_h is rare.
 
 The interval is Fay and Feuer's for weighted sums of counts (Statistics in Medicine 16 (1997) 791-801), which holds its
 confidence for a count of 0 and for uneven weights too, with the beta distribution in place of the gamma: a draw of
@@ -121,9 +121,7 @@ def beta_distribution(x: float, a: float, b: float) -> float:
         return float(x >= 1)
     if x > (a + 1) / (a + b + 2):  # the fraction converges quickly on the other side
         return 1 - beta_distribution(1 - x, b, a)
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    )
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
     return front * _fraction(x, a, b) / a
 
 

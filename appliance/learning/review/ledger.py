@@ -1,8 +1,8 @@
 """The ledger of judgements, `state_dir/reviews.jsonl`: one line each, appended and synchronised, never changed.
 
-It belongs to no process: whoever appends holds a lock on the file for so long, whether the appliance runs or not. A line
-counts when its newline is on the disk; what a killed writer left behind the last newline was never acknowledged, and the
-next writer cuts it off. Of several judgements of a part the last line counts; the others are its history.
+It belongs to no process: whoever appends holds a lock on the file for so long, whether the appliance runs or not. A
+line counts when its newline is on the disk; what a killed writer left behind the last newline was never acknowledged,
+and the next writer cuts it off. Of several judgements of a part the last line counts; the others are its history.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class ReviewLedger:
                 return list(new.values())
         except OSError as error:
             if error.errno in _FULL:
-                raise DiskFull(f"{self.path}: no space left; nothing was written, free some and say it again") from error
+                raise DiskFull(f"{self.path}: no space left, nothing was written; free some, say it again") from error
             raise ReviewError(f"{self.path}: can't be written: {error.strerror}; check disk and rights") from error
 
     @contextmanager
@@ -129,10 +129,10 @@ def _understood(content: bytes) -> History:
 
 
 def _read_all(fd: int) -> bytes:
-    parts = []
-    while part := os.pread(fd, 1 << 20, sum(map(len, parts))):
-        parts.append(part)
-    return b"".join(parts)
+    content = b""
+    while part := os.pread(fd, 1 << 24, len(content)):
+        content += part
+    return content
 
 
 def _write_after(fd: int, end: int, lines: bytes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from html import escape
 
@@ -46,16 +48,26 @@ svg text { font-size: 12px; } .axis line, .axis path { stroke: var(--line); fill
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def page(title: str, body: Sequence[str]) -> str:
-    """Return a whole HTML document; the title is plain text, the body HTML."""
+def page(title: str, body: Sequence[str], *, style: str = "", script: str = "") -> str:
+    """Return a whole HTML document; the title is plain text, the body HTML.
+
+    Args:
+        style: CSS of its own, behind the common one.
+        script: JavaScript of its own, at the end; no other script may run.
+    """
+    policy, tail = _POLICY, []
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+        policy, tail = f"{_POLICY}; script-src 'sha256-{digest}'", [f"<script>{script}</script>"]
     return "\n".join(
         [
             "<!DOCTYPE html>",
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head><body>",
             *body,
+            *tail,
             "</body></html>",
             "",
         ]

@@ -29,6 +29,7 @@ class Picture:
     Attributes:
         focus: (K, 4) float32 boxes that must be seen; the image is cut around them. None or empty: all of it.
         counted: What makes it NG. weak: what was found but doesn't count.
+        longest_px: Longer side of the picture in the page; a larger one is scaled down.
     """
 
     image: LabelledImage
@@ -38,13 +39,14 @@ class Picture:
     counted: Detections
     weak: Detections
     caption: str
+    longest_px: int = _LONGEST_PX
 
     def html(self) -> str:
         """Return the figure."""
         pixels, pixel_format = read_image(self.image.path)
         colour = to_pixel_format(pixels, pixel_format, "BGR8")
         x1, y1, x2, y2 = _window(self.focus, colour.shape[1], colour.shape[0])
-        data = _jpeg(colour[y1:y2, x1:x2])
+        data = _jpeg(colour[y1:y2, x1:x2], self.longest_px)
         width, height = x2 - x1, y2 - y1
         cut = "" if (width, height) == colour.shape[1::-1] else f", cut to {width}x{height} px at {x1}, {y1}"
         return (
@@ -115,8 +117,8 @@ def _window(focus: NDArray[np.float32], width_px: int, height_px: int) -> tuple[
     return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
 
 
-def _jpeg(pixels: NDArray[np.uint8]) -> str:
-    scale = _LONGEST_PX / max(pixels.shape[:2])
+def _jpeg(pixels: NDArray[np.uint8], longest_px: int) -> str:
+    scale = longest_px / max(pixels.shape[:2])
     if scale < 1:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
