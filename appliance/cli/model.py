@@ -4,6 +4,7 @@ import typer
 
 from appliance.cli import (
     model_bench,
+    model_card,
     model_evaluate,
     model_fit,
     model_import,
@@ -25,5 +26,6 @@ model_evaluate.add(app)
 model_quantise.add(app)
 model_fit.add(app)
 model_bench.add(app)
+model_card.add(app)
 model_life.add(app)
 model_shadow.add(app)

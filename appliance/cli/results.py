@@ -17,7 +17,7 @@ from rich.table import Table
 from appliance.box.whereabouts import find_config
 from appliance.cli.moment import moment_us
 from appliance.cli.options import ConfigOption, JsonOption
-from appliance.cli.result_text import COLUMNS, result_lines, result_row
+from appliance.cli.result_text import COLUMNS, local_time, result_lines, result_row
 from appliance.config import ApplianceConfig, load
 from appliance.errors import JournalError, ResultMissing
 from appliance.records.export import ExportFormat, export
@@ -85,7 +85,7 @@ def show(seq: SeqArgument, config: ConfigOption = None, as_json: JsonOption = Fa
         print(json.dumps(record, indent=2))
         return
     console = Console()
-    for line in [*result_lines(record), *(_picture_line(each) for each in found)]:
+    for line in [*result_lines(record), *(_picture_line(each) for each in found), *_reviews(record, settings)]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -246,6 +246,16 @@ def _copied(paths: list[Path], out: Path) -> list[Path]:
 
 def _picture_line(picture: Picture) -> str:
     return f"image {picture.camera}/{picture.view}: {picture.path or picture.missing_because}"
+
+
+def _reviews(record: dict[str, Any], settings: ApplianceConfig) -> list[str]:
+    """Write what people said of a part, oldest first."""
+    from appliance.cli.review_session import said_words  # noqa: PLC0415 (one command in six needs it)
+    from appliance.learning.review.ledger import ReviewLedger  # noqa: PLC0415
+
+    said = ReviewLedger(settings.state_dir).read().judgements
+    of_part = [one for one in said if one.part.key == (record["epoch"], record["seq"])]
+    return [f"review: {said_words(one)}, by {one.by}, {local_time(one.at.isoformat())}" for one in of_part]
 
 
 def _of(camera: str | None) -> str:

@@ -35,8 +35,8 @@ def judgement_table(judgements: Sequence[Judgement], counted: set[Judgement]) ->
 
 def print_report(figures: dict[str, Any], console: Console) -> None:
     """Show the report."""
-    headings = ("escapes of OK judged", "escape rate", "false rejects of NG judged", "false-reject rate")
-    table = Table("", *headings, box=None)
+    table = Table("", "escapes", "escape rate %", "false rejects", "false-reject rate %", box=None)
+    table.caption = "found / judged / called so; in brackets: 95 % interval"
     table.add_row("in all", *_cells(figures["overall"]), style="bold")
     for key, title in _SECTIONS.items():
         if figures[key]:
@@ -50,9 +50,9 @@ def print_report(figures: dict[str, Any], console: Console) -> None:
 
 def _cells(one: dict[str, Any]) -> tuple[str, str, str, str]:
     return (
-        f"{one['escapes_found']} of {one['ok_judged']}",
+        f"{one['escapes_found']} / {one['ok_judged']} / {one['ok_verdicts']}",
         _rate(one, "escape_rate"),
-        f"{one['false_rejects_found']} of {one['ng_judged']}",
+        f"{one['false_rejects_found']} / {one['ng_judged']} / {one['ng_verdicts']}",
         _rate(one, "false_reject_rate"),
     )
 
@@ -60,5 +60,5 @@ def _cells(one: dict[str, Any]) -> tuple[str, str, str, str]:
 def _rate(one: dict[str, Any], rate: str) -> str:
     if one[rate] is None:
         return "not known yet"
-    low, high = one[f"{rate}_ci95"]
-    return f"{one[rate]:.2%} ({low:.2%} to {high:.2%})"
+    low, high = (100 * end for end in one[f"{rate}_ci95"])
+    return f"{100 * one[rate]:.2f} ({low:.2f}..{high:.2f})"

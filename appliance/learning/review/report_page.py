@@ -28,7 +28,7 @@ def report_page(figures: Figures, line: str, station: str) -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(span)}</p>',
-        *(f'<p class="verdict">{escape(note)}</p>' for note in report_notes(figures)),
+        f'<div class="verdict">{"".join(f"<p>{escape(note)}</p>" for note in report_notes(figures))}</div>',
         f'<div class="tiles">{"".join(_tiles(overall))}</div>',
         *(_section(figures[key], title, heading) for key, title, heading in SECTIONS if figures[key]),
         f'<h2>Method</h2><p class="soft">{escape(figures["method"])}.</p>',
@@ -59,7 +59,7 @@ def _seen_tile(title: str, figures: Figures, what: str, called: str) -> str:
         title,
         f"{figures[f'{what}_found']} of {figures[f'{called}_judged']}",
         f"judged, of {figures[f'{called}_verdicts']} parts called {called.upper()}",
-        f"95 % of their share: {ends}" if ends else "",
+        f"95 %: {ends}" if ends else "",
         f"{figures[f'{called}_pictures_not_reviewed']} pictures not reviewed yet",
     )
 
@@ -68,18 +68,16 @@ def _section(groups: Figures, title: str, heading: str) -> str:
     rows = [
         [
             name,
-            f"{one['escapes_found']} of {one['ok_judged']}",
+            f"{one['escapes_found']} / {one['ok_judged']} / {one['ok_verdicts']}",
             _rate(one, "escape_rate"),
-            f"{one['false_rejects_found']} of {one['ng_judged']}",
+            f"{one['false_rejects_found']} / {one['ng_judged']} / {one['ng_verdicts']}",
             _rate(one, "false_reject_rate"),
-            str(one["ok_verdicts"]),
-            str(one["ng_verdicts"]),
         ]
         for name, one in groups.items()
     ]
-    headings = [heading, "escapes of OK judged", "escape rate (95 %)", "false rejects of NG judged",
-                "false-reject rate (95 %)", "called OK", "called NG"]  # fmt: skip
-    return f'<h2>{escape(title)}</h2><div class="card">{table(headings, rows)}</div>'
+    headings = ["escapes / judged / called OK", "escape rate (95 %)", "false rejects / judged / called NG",
+                "false-reject rate (95 %)"]  # fmt: skip
+    return f'<h2>{escape(title)}</h2><div class="card">{table([heading, *headings], rows)}</div>'
 
 
 def _rate(figures: Figures, rate: str) -> str:
