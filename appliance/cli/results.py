@@ -22,7 +22,7 @@ from appliance.config import ApplianceConfig, load
 from appliance.errors import JournalError, ResultMissing
 from appliance.records.export import ExportFormat, export
 from appliance.records.picture import Picture, pictures
-from appliance.records.results import ResultQuery, Results
+from appliance.records.results import MOST_SEQ, ResultQuery, Results
 
 app = typer.Typer(no_args_is_help=True, help="Look results up in the journal, export them, fetch their images.")
 
@@ -37,7 +37,9 @@ VerdictOption = Annotated[Literal["OK", "NG", "UNKNOWN"] | None, typer.Option("-
 ClassOption = Annotated[str | None, typer.Option("--class", help="Class of at least one defect.")]
 CameraOption = Annotated[str | None, typer.Option("--camera", help="Camera of at least one view.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Reason of an UNKNOWN, e.g. late.")]
-SeqArgument = Annotated[int, typer.Argument(metavar="SEQ", help="Seq of the result, as `results list` shows it.")]
+SeqArgument = Annotated[
+    int, typer.Argument(metavar="SEQ", min=0, max=MOST_SEQ, help="Seq of the result, as `results list` shows it.")
+]
 
 
 @app.command("list")

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from appliance.cli.result_text import local_time
-from appliance.learning.review.judgement import MOST_NOTE, OTHER_CLASS, Answer, Judgement
+from appliance.learning.review.judgement import MOST_NAME, MOST_NOTE, OTHER_CLASS, Answer, Judgement
 from appliance.learning.review.ledger import ReviewLedger
 from appliance.learning.review.parts import PartViewer, ShownPart
 
@@ -60,11 +60,11 @@ class Asker:
         return text or None
 
     def choice(self, question: str, names: Sequence[str]) -> str | None:
-        """Return one of the names, given by number or name; None for Enter alone."""
+        """Return one of the names, given by number or name, or any name where none is known; None for Enter alone."""
         shown = "  ".join(f"{number} {name}" for number, name in enumerate(names, start=1))
         while typed := self.line(f"{question} {shown}, Enter: don't know"):
-            if typed in names:
-                return typed
+            if typed in names or not names:
+                return typed[:MOST_NAME]
             if typed.isdecimal() and 0 < int(typed) <= len(names):
                 return names[int(typed) - 1]
             self._console.print(f"{typed!r}: expected a number from 1 to {len(names)}, or a name", highlight=False)
@@ -124,7 +124,9 @@ class Session:
     def _keep(self, part: ShownPart, answer: Answer) -> None:
         class_name = note = None
         if answer == "wrong" and part.verdict == "OK":
-            class_name = self._ask.choice("which defect?", [*self._viewer.classes(part.record), OTHER_CLASS])
+            known = self._viewer.classes(part.record)
+            names = [*known, OTHER_CLASS] if known else []
+            class_name = self._ask.choice("which defect?", names)
             note = self._ask.note()
         judgement = self._viewer.judge(
             part.record, answer, by=self._by, via="terminal", drawn=self._is_drawn, class_name=class_name, note=note,

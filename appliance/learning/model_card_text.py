@@ -25,7 +25,10 @@ def as_html(model_card: ModelCard) -> str:
     )
 
 
-_STYLE = "td, th { white-space: normal; vertical-align: top; text-align: left; overflow-wrap: anywhere; } .card { margin-top: 1rem; }"
+_STYLE = """
+td, th { white-space: normal; vertical-align: top; text-align: left; overflow-wrap: anywhere; }
+.card { margin-top: 1rem; }
+"""
 
 
 def _markdown(section: Section) -> str:

@@ -12,6 +12,8 @@ from appliance.records.partition import Partition
 from appliance.records.reader import PAGE_ROWS, JournalReader
 
 Record = dict[str, Any]
+MOST_SEQ = 2**63 - 1
+"""SQLite's greatest integer."""
 
 
 @dataclass(frozen=True)

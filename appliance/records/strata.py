@@ -93,8 +93,8 @@ def count_parts(results: Results, query: ResultQuery, progress: Progress | None 
         JournalError: As `Results.each`.
     """
     text = f"""
-        SELECT {_GROUP_COLUMNS}, is_simulated, has_picture, count(*)
-        FROM (SELECT {_GROUP}, {_IS_SIMULATED}, {_HAS_PICTURE} FROM {_PARTS})
+        WITH found AS MATERIALIZED (SELECT {_GROUP}, {_IS_SIMULATED}, {_HAS_PICTURE} FROM {_PARTS})
+        SELECT {_GROUP_COLUMNS}, is_simulated, has_picture, count(*) FROM found
         GROUP BY {_GROUP_COLUMNS}, is_simulated, has_picture"""  # noqa: S608 (constants, bindings)
     return [
         PartCount(_group(row), bool(has_picture), bool(is_simulated), count)

@@ -14,6 +14,7 @@ from appliance.errors import ResultMissing, ReviewError
 from appliance.learning.review.judgement import Answer, Judgement, Note, ShortText
 from appliance.learning.review.ledger import History, ReviewLedger
 from appliance.learning.review.parts import PartViewer
+from appliance.records.results import MOST_SEQ
 
 FORMAT = "appliance-review-answers"
 MOST_BYTES = 16_000_000
@@ -23,7 +24,7 @@ _CLOCK_TOLERANCE = timedelta(minutes=10)  # the browser's clock is another machi
 class PageAnswer(ConfinedModel):
     """One answer; what it means is told in `Judgement`."""
 
-    seq: int = Field(ge=1)
+    seq: int = Field(ge=1, le=MOST_SEQ)
     answer: Answer
     class_name: ShortText | None = None
     note: Note | None = None
@@ -88,8 +89,7 @@ def take_in(answers: PageAnswers, path: Path, viewer: PartViewer, ledger: Review
     Args:
         path: Where they are from; for errors.
     Raises:
-        ReviewError: Of another journal, of the future, or of a class that the model doesn't know.
-        ResultMissing: The journal holds no such part.
+        ReviewError: Of another journal, of no part of it, of the future, or of a class that the model doesn't know.
     """
     epoch = viewer.results.journal.epoch
     if answers.epoch != epoch:
@@ -135,4 +135,4 @@ def _judgement(answers: PageAnswers, one: PageAnswer, path: Path, viewer: PartVi
             origin=answers.page,
         )
     except (ReviewError, ResultMissing) as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise ReviewError(f"{path}: {error}") from error

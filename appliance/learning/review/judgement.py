@@ -19,8 +19,9 @@ VerdictName = Literal["OK", "NG", "UNKNOWN"]
 OTHER_CLASS = "other"
 """A defect of no class that the model knows."""
 
+MOST_NAME = 64
 MOST_NOTE = 500
-ShortText = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
+ShortText = Annotated[str, Field(min_length=1, max_length=MOST_NAME, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Note = Annotated[str, Field(max_length=MOST_NOTE, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 

@@ -83,20 +83,27 @@ class ReviewLedger:
             DiskFull: Nothing was written.
             ReviewError: The disk failed, or rights are missing: say it again, nothing is counted twice.
         """
-        return self.append_after(lambda _: judgements)
+        return self._append(lambda content: [one for one in judgements if f'"id":"{one.id}"'.encode() not in content])
 
     def append_after(self, decide: Callable[[History], Sequence[Judgement]]) -> list[Judgement]:
         """Append what `decide` makes of the history, which nobody changes meanwhile; else as `append`."""
+
+        def new(content: bytes) -> list[Judgement]:
+            history = _understood(content)
+            known = {judgement.id for judgement in history.judgements}
+            return [one for one in decide(history) if one.id not in known]
+
+        return self._append(new)
+
+    def _append(self, choose: Callable[[bytes], Sequence[Judgement]]) -> list[Judgement]:
         try:
             with self._locked() as fd:
                 content = _read_all(fd)
-                history = _understood(content)
-                known = {judgement.id for judgement in history.judgements}
-                new = {one.id: one for one in decide(history) if one.id not in known}
+                whole = content[: content.rfind(b"\n") + 1]
+                new = list({one.id: one for one in choose(whole)}.values())
                 if new:
-                    lines = "".join(f"{one.model_dump_json()}\n" for one in new.values())
-                    _write_after(fd, content.rfind(b"\n") + 1, lines.encode())
-                return list(new.values())
+                    _write_after(fd, len(whole), "".join(f"{one.model_dump_json()}\n" for one in new).encode())
+                return new
         except OSError as error:
             if error.errno in _FULL:
                 raise DiskFull(f"{self.path}: no space left, nothing was written; free some, say it again") from error

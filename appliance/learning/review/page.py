@@ -18,7 +18,7 @@ from appliance.learning.datasets import Labels
 from appliance.learning.evaluation.report.page import page
 from appliance.learning.evaluation.report.picture import Picture
 from appliance.learning.review.answers import FORMAT
-from appliance.learning.review.judgement import MOST_NOTE, OTHER_CLASS, identity
+from appliance.learning.review.judgement import MOST_NAME, MOST_NOTE, OTHER_CLASS, identity
 from appliance.learning.review.parts import PartViewer, ShownPart
 from appliance.modelling import Detections
 
@@ -34,7 +34,7 @@ _MEANING = {
     "UNKNOWN": ("Right: it had to be rejected", "Wrong: it is good"),
 }
 _HEAD = """<header><h1>{title}</h1><span id="count" class="soft"></span><span class="grow"></span>
-<label class="soft">Your name <input id="by" maxlength="64" autocomplete="name"></label>
+<label class="soft">Your name <input id="by" maxlength="{most}" autocomplete="name"></label>
 <button id="save" class="strong">Save answers</button></header>"""
 _HELP = """<p id="told" role="status" class="soft">r right, w wrong, u unsure; arrows go on and back, z zooms to the
 boxes, b hides them. Answers stay in this browser until you save them as a file.</p>"""
@@ -69,7 +69,7 @@ def review_page(
     }
     title = f"Review of {config.line}/{config.station}"
     body = [
-        _HEAD.format(title=escape(title)),
+        _HEAD.format(title=escape(title), most=MOST_NAME),
         _HELP,
         "<main>",
         *(sheets or ['<p class="verdict">Nothing to review: no part with a picture matched.</p>']),

@@ -9,7 +9,7 @@ from appliance.learning.review.rates import Judged, field_rates
 
 
 def test_rates_weigh_each_group_by_its_parts() -> None:
-    """Week 1: 1000 OK, 50 drawn, 1 escape; 100 NG, 20 drawn, 4 good. Week 2: 3000 OK, 30 drawn, 2 escapes; 50 NG, 10, 0."""
+    """Week 1: 1000 OK, 50 drawn, 1 escape; 100 NG, 20 drawn, 4 good. Week 2: 3000, 30, 2; 50, 10, 0."""
     figures = field_rates(
         [Judged(Stratum(1000, 50, 1), Stratum(100, 20, 4)), Judged(Stratum(3000, 30, 2), Stratum(50, 10, 0))]
     )
