@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ _QUESTIONS = {
     "NG": "called NG: right if it has a defect, wrong if the part is good",
     "UNKNOWN": "not judged: right if it had to be rejected, wrong if the part is good",
 }
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z~]")
 _COLOURS = {"OK": "green", "NG": "red", "UNKNOWN": "yellow"}
 
 
@@ -51,7 +53,8 @@ class Asker:
     def line(self, question: str) -> str:
         """Return what the person types until Enter, without what arrow keys leave; the end of the input is empty."""
         self._console.print(f"{question} > ", end="", highlight=False, markup=False)
-        return "".join(sign for sign in sys.stdin.readline().strip() if sign.isprintable())
+        typed = _ESCAPES.sub("", sys.stdin.readline()).strip()
+        return "".join(sign for sign in typed if sign.isprintable())
 
     def note(self) -> str | None:
         """Return what the person wants to add, or None."""
@@ -74,7 +77,7 @@ class Asker:
         if not self._has_keys:
             return sys.stdin.readline() or "quit"
         try:
-            return typer.getchar()
+            return typer.getchar()  # drops what was typed before: nobody judges a part that isn't shown yet
         except EOFError:  # Ctrl-D
             return "quit"
 
