@@ -7,7 +7,7 @@ _FEATURES = {
     "exposure_time_us": ("ExposureTime", "ExposureTimeAbs"),  # the second: before SFNC 2.0
     "gain": ("Gain", "GainRaw"),
 }
-"""Words of the status, and the feature's names, the first that the camera has. A gain's unit is the camera's: mostly dB."""
+"""By word of the status: the feature's names, of which the first counts that the camera has. Gain is mostly in dB."""
 
 
 class Exposure:
