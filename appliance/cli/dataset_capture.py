@@ -34,9 +34,7 @@ def add(app: typer.Typer) -> None:
 
 
 def capture(
-    out: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where they go; may hold some from before.")
-    ],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where they go; may hold some from before.")],
     *,
     every: Annotated[int | None, typer.Option("--every", min=1, metavar="N", help="Every N-th picture.")] = None,
     ng: Annotated[bool, typer.Option("--ng", help="Pictures in which the model found a defect.")] = False,
@@ -101,7 +99,6 @@ def capture(
     with closing(folder):
         work = Capture(settings, request, folder, cameras=names, exposure_of=_exposures(settings), prelabels=prelabel)
         with closing(work):
-            work.attach(_ATTACH_S)
             _run(work, on_request=trigger, count=count)
     _tell(work.summary(), as_json=as_json)
 
@@ -125,33 +122,35 @@ def _exposures(config: ApplianceConfig) -> Callable[[str], dict[str, float | Non
 def _run(work: "Capture", *, on_request: bool, count: int | None) -> None:
     from appliance.learning.capture import StopReason  # noqa: PLC0415 (see above)
 
-    stops = _note_stops()
+    stops: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (signal's own signature)
+        stops.append(number)
+        work.stop = work.stop or StopReason.INTERRUPTED
+
+    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGTERM, note)
+    work.attach(_ATTACH_S)
     keys = [_Enter()] if on_request else []
     with _progress() as show:
         while work.stop is None:
             for key in work.step(keys):
                 assert isinstance(key, _Enter)
                 presses = key.read()
-                if presses is None:  # nobody is there to press it: so as many as were ordered, one after another
-                    keys, presses = [], count or 0
+                if presses is None:
+                    keys, presses = [], _without_a_person(count)
                 for _ in range(presses):
                     work.ask()
-            if stops:
-                work.stop = StopReason.INTERRUPTED
             show(work)
         if len(stops) < 2:
             work.finish(_GRACE_S)
 
 
-def _note_stops() -> list[int]:
-    stops: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (signal's own signature)
-        stops.append(number)
-
-    signal.signal(signal.SIGINT, note)
-    signal.signal(signal.SIGTERM, note)
-    return stops
+def _without_a_person(count: int | None) -> int:
+    """Nobody is there to press Enter: so as many as are ordered are asked for, one after another."""
+    if count is None:
+        raise typer.BadParameter("--trigger: nobody can press Enter (standard input is at its end); give --count N")
+    return count
 
 
 class _Enter:

@@ -82,12 +82,12 @@ class Case:
     @property
     def was_delivered(self) -> bool:
         """Whether the camera delivered a whole frame, by the record."""
-        if self.record is None:
+        if self.record is None or self.record["reason"] == Reason.INCOMPLETE_FRAME.word:
             return False
-        return self.record["reason"] != Reason.INCOMPLETE_FRAME.word and any(view["frame_id"] for view in self.views)
+        return any(view["frame_id"] is not None for view in self.views)
 
     def _is_ours(self, view: Mapping[str, Any]) -> bool:
-        return view["camera"] == self.camera and view["trigger_id"] == self.trigger_id
+        return (view["camera"], view["trigger_id"]) == (self.camera, self.trigger_id)
 
 
 class Cases:

@@ -88,16 +88,19 @@ class Capture:
     def attach(self, patience_s: float) -> None:
         """Wait until results come, and then for frames: so that no frame is held whose result went by.
 
+        Ends early when `stop` is set meanwhile (by a signal's handler).
+
         Raises:
             NotRunning: Nobody answers.
         """
-        if self._receive_result(patience_s) is None:
-            raise NotRunning(
-                f"{self._config.recorder.result_endpoint}: no recorder answers; start the appliance "
-                f"(appliance run --config FILE), or name its configuration with --config"
-            )
         end = time.monotonic() + patience_s
-        while not self._tap.feeds:
+        while self.stop is None and self._receive_result(_LONGEST_SLEEP_S) is None:
+            if time.monotonic() > end:
+                raise NotRunning(
+                    f"{self._config.recorder.result_endpoint}: no recorder answers; start the appliance "
+                    f"(appliance run --config FILE), or name its configuration with --config"
+                )
+        while self.stop is None and not self._tap.feeds:
             self._tap.connect(time.monotonic_ns())
             if time.monotonic() > end:
                 raise NotRunning(f"{self._config.runtime_dir}: no camera's ring answers; see appliance status")
