@@ -10,9 +10,9 @@ Killed at any point, a picture is there as a whole or not at all, and a line onl
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
-import json
 import logging
 import os
 from collections import Counter
@@ -26,7 +26,7 @@ from appliance.errors import DatasetError, LabelError
 from appliance.learning.capture.case import Frame
 from appliance.learning.capture.likeness import ANYTHING, Kind, Likeness, as_text, from_text
 from appliance.learning.capture.request import StopReason
-from appliance.learning.datasets.captured import MANIFEST, read_manifest
+from appliance.learning.datasets.captured import MANIFEST, manifest_line, read_manifest
 from appliance.learning.datasets.class_lock import LOCK_FILE, ClassLock
 from appliance.learning.datasets.files import pictures, read_image
 from appliance.learning.datasets.perceptual_hash import Hashes, perceptual_hash
@@ -138,17 +138,31 @@ class CapturedFolder:
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
+        told = {"file": path.name, "sha256": digest.hexdigest(), "perceptual_hash": as_text(look), "bytes": size}
+        try:
+            self._store(path, parts, label)
+            self._append(f"{manifest_line({**told, **row})}\n".encode())
+        except OSError:
+            for written in (path, path.with_suffix(".xml")):
+                written.unlink(missing_ok=True)  # nobody could tell where it comes from
+            raise
+        self.likeness.add(kind, path.name, look)
+        self.bytes, self.pictures = self.bytes + size, self.pictures + 1
+        return Outcome(file=path.name)
+
+    def _store(self, path: Path, parts: Sequence[bytes | memoryview], label: LabelOf | None) -> None:
         self._durable.write(path, parts)
         if label is not None and (text := label(path)) is not None:
             self._durable.write(path.with_suffix(".xml"), (text.encode(),))
         self._durable.settle(path.parent)
-        told = {"file": path.name, "sha256": digest.hexdigest(), "perceptual_hash": as_text(look), "bytes": size}
-        line = json.dumps({**told, **row}, ensure_ascii=False, separators=(",", ":")) + "\n"
-        os.write(self._manifest, line.encode())
+
+    def _append(self, line: bytes) -> None:
+        """Append a line, durably; on a full disk the whole of it or nothing."""
+        whole = os.fstat(self._manifest).st_size
+        if os.write(self._manifest, line) < len(line):
+            os.ftruncate(self._manifest, whole)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(self._manifest)
-        self.likeness.add(kind, path.name, look)
-        self.bytes, self.pictures = self.bytes + size, self.pictures + 1
-        return Outcome(file=path.name)
 
     def name_classes(self, names: Sequence[str]) -> None:
         """Make sure that the classes of a pre-label are among the folder's.

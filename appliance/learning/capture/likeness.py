@@ -17,6 +17,7 @@ import numpy as np
 from appliance.learning.datasets.perceptual_hash import Hashes, distances, fitting_limit
 
 _SAMPLE = 256
+_HASH_BYTES = 32
 
 Kind = tuple[str, str]
 """Camera, and what was found."""
@@ -84,7 +85,7 @@ def from_text(text: str) -> Hashes:
     Raises:
         ValueError: It is something else.
     """
-    look = np.frombuffer(bytes.fromhex(text), np.uint64)
-    if look.shape != (4,):
-        raise ValueError(f"expected 64 hexadecimal digits, got {len(text)}")
-    return look
+    content = bytes.fromhex(text)
+    if len(content) != _HASH_BYTES:
+        raise ValueError(f"expected {2 * _HASH_BYTES} hexadecimal digits, got {len(text)}")
+    return np.frombuffer(content, np.uint64)

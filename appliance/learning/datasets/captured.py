@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -97,6 +97,16 @@ class Provenance:
         images = tuple(_with_part(image, one) for image, one in found)
         return replace(dataset, images=images, notes=tuple(notes))
 
+    def carried(self, places: Iterable[tuple[Path, Path]]) -> str:
+        """Write the manifest of a set that has these pictures at new places; "" where none was captured.
+
+        Args:
+            places: Where each picture is, and where it will be, below the new set.
+        """
+        rows = [(one, new) for old, new in places if (one := self.find(old)) is not None]
+        lines = [{**picture.row, "file": new.as_posix()} for picture, new in rows]
+        return "".join(f"{manifest_line(line)}\n" for line in lines)
+
     def findings(self, labelled: set[Path]) -> Iterator[Finding]:
         """Hold the manifests against the files.
 
@@ -131,6 +141,11 @@ class Provenance:
             "by_camera": dict(sorted(Counter(str(row.get("camera")) for row in rows).items())),
             "by_model": dict(sorted(Counter(_name(row.get("model")) for row in rows).items())),
         }
+
+
+def manifest_line(row: dict[str, Any]) -> str:
+    """Write one line of a manifest, without its end."""
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
 def read_manifest(path: Path, report: Callable[[LabelError], None] = refuse) -> Iterator[CapturedPicture]:
