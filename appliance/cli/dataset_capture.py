@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from appliance.learning.capture import Capture
 
 _NICE = 19
-_ATTACH_S = 10.0
+_ATTACH_S = 20.0
 _GRACE_S = 2.0
 """For results that are on their way when it ends; a second Ctrl-C doesn't wait for them."""
 _MB = 1_000_000
@@ -33,42 +33,54 @@ def add(app: typer.Typer) -> None:
     app.command("capture")(capture)
 
 
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Where the pictures go; it may hold some from before.")
+]
+EveryOption = Annotated[int | None, typer.Option("--every", min=1, metavar="N", help="Every N-th picture.")]
+NgOption = Annotated[bool, typer.Option("--ng", help="Pictures in which the model found a defect.")]
+TriggerOption = Annotated[
+    bool, typer.Option("--trigger", help="The next picture of each camera, each time Enter is pressed.")
+]
+UncertainOption = Annotated[
+    bool,
+    typer.Option(
+        "--uncertain", help="Scores near their rule, a shadow model that disagrees, unusual light or sharpness."
+    ),
+]
+MarginOption = Annotated[
+    float, typer.Option("--margin", min=0.0, max=1.0, help="Uncertain: a score so near to its class's rule.")
+]
+CameraOption = Annotated[
+    list[str] | None, typer.Option("--camera", help="Only this camera; may be repeated. Default: all.")
+]
+CountOption = Annotated[int | None, typer.Option("--count", min=1, help="End after so many pictures.")]
+DurationOption = Annotated[float | None, typer.Option("--duration", min=0.1, help="End after so many seconds.")]
+LimitOption = Annotated[int, typer.Option("--limit-mb", min=1, help="Most that the folder's pictures may take.")]
+AlikeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--alike-bits", min=0, max=255, help="Duplicates differ in up to so many of 255 bits. Default: fits the line."
+    ),
+]
+PrelabelOption = Annotated[
+    bool, typer.Option("--prelabel", help="Write what the model in use found as Pascal VOC beside each picture.")
+]
+
+
 def capture(
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where they go; may hold some from before.")],
+    out: FolderArgument,
     *,
-    every: Annotated[int | None, typer.Option("--every", min=1, metavar="N", help="Every N-th picture.")] = None,
-    ng: Annotated[bool, typer.Option("--ng", help="Pictures in which the model found a defect.")] = False,
-    trigger: Annotated[
-        bool, typer.Option("--trigger", help="The next picture of each camera, each time Enter is pressed.")
-    ] = False,
-    uncertain: Annotated[
-        bool,
-        typer.Option(
-            "--uncertain",
-            help="Scores near their rule, a shadow model that disagrees, unusual light or sharpness.",
-        ),
-    ] = False,
-    margin: Annotated[
-        float, typer.Option("--margin", min=0.0, max=1.0, help="Uncertain: a score so near to its rule.")
-    ] = 0.1,
-    camera: Annotated[
-        list[str] | None, typer.Option("--camera", help="Only this camera; may be repeated. Default: all.")
-    ] = None,
-    count: Annotated[int | None, typer.Option("--count", min=1, help="End after so many pictures.")] = None,
-    duration: Annotated[float | None, typer.Option("--duration", min=0.1, help="End after so many seconds.")] = None,
-    limit_mb: Annotated[int, typer.Option("--limit-mb", min=1, help="Most the folder's pictures may take.")] = 2000,
-    alike_bits: Annotated[
-        int | None,
-        typer.Option(
-            "--alike-bits",
-            min=0,
-            max=255,
-            help="So many of 255 bits may duplicates differ in. Default: fits the line.",
-        ),
-    ] = None,
-    prelabel: Annotated[
-        bool, typer.Option("--prelabel", help="Write what the model in use found as Pascal VOC beside each picture.")
-    ] = False,
+    every: EveryOption = None,
+    ng: NgOption = False,
+    trigger: TriggerOption = False,
+    uncertain: UncertainOption = False,
+    margin: MarginOption = 0.1,
+    camera: CameraOption = None,
+    count: CountOption = None,
+    duration: DurationOption = None,
+    limit_mb: LimitOption = 2000,
+    alike_bits: AlikeOption = None,
+    prelabel: PrelabelOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -132,7 +144,7 @@ def _run(work: "Capture", *, on_request: bool, count: int | None) -> None:
     signal.signal(signal.SIGTERM, note)
     work.attach(_ATTACH_S)
     keys = [_Enter()] if on_request else []
-    with _progress() as show:
+    with _progress(hint="Enter takes the next picture; " * on_request) as show:
         while work.stop is None:
             for key in work.step(keys):
                 assert isinstance(key, _Enter)
@@ -166,13 +178,13 @@ class _Enter:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[["Capture"], None]]:
+def _progress(hint: str) -> Iterator[Callable[["Capture"], None]]:
     """Show a line that counts, where a person looks."""
     if not sys.stderr.isatty():
         yield lambda work: None  # noqa: ARG005
         return
-    with Console(stderr=True).status("waiting for the first picture", refresh_per_second=4) as line:
-        yield lambda work: line.update(_counts(work.tally.figures()))
+    with Console(stderr=True, highlight=False).status(f"{hint}waiting", refresh_per_second=4) as line:
+        yield lambda work: line.update(hint + _counts(work.tally.figures()))
 
 
 def _counts(figures: dict[str, Any]) -> str:

@@ -72,7 +72,7 @@ class CaptureStand:
     """Exposes parts, tells their results, lets the capture work. `capture` is there after `start`."""
 
     def __init__(self, folder: Path) -> None:
-        path = folder / "config.toml"
+        self.config_path = path = folder / "config.toml"
         path.write_text(_CONFIG.format(repository=REPOSITORY, folder=folder))
         self.config = load(path)
         self.recipe = recipe_reference(self.config.recipe, load_recipe(self.config.recipe))
@@ -84,6 +84,7 @@ class CaptureStand:
         self.ring.renew(RingLayout.plan(FrameGeometry(WIDTH, HEIGHT, "Mono8"), 16))
         self._inspector = RingReader(socket, ReaderRole.INSPECTOR)
         assert self._inspector.connect()
+        self._settle()
         self._lane = ResultPublisher(self.config.recorder.result_endpoint)
         self._seq = 0
         self._next_id = 1
@@ -108,14 +109,18 @@ class CaptureStand:
         )
         self._captures.append(self.capture)
         wait_for(self._attach, what="the result lane")
-        for _ in range(3):
-            self.ring.serve(0)
+        self._settle()
         self.capture.step()
         return self.capture
 
+    def _settle(self) -> None:
+        """Let the ring accept, hear hellos, releases and ends."""
+        for _ in range(3):
+            self.ring.serve(0)
+
     def _attach(self) -> bool:
-        """Say where the lane stands, as a recorder does each second; tells whether the capture has heard it."""
-        self._lane.heartbeat(_HEARTBEAT, EPOCH, self._seq, 1, time.time_ns())
+        """Speak on the lane until the capture has heard it."""
+        self.heartbeat()
         try:
             self.capture.attach(0.05)
         except NotRunning:
@@ -198,6 +203,10 @@ class CaptureStand:
             recorded_at="2026-01-01T00:00:00Z",
         )
         self.publish(record)
+
+    def heartbeat(self) -> None:
+        """Say where the lane stands, as a recorder does each second."""
+        self._lane.heartbeat(_HEARTBEAT, EPOCH, self._seq, 1, time.time_ns())
 
     def publish(self, record: Mapping[str, Any]) -> None:
         """Send any record."""

@@ -4,7 +4,7 @@
     PYTHONPATH=labelImg-1.8.6 python tests/conformance_tools/through_labelimg.py tests/cases/labelimg
 
 `written/` and `captured/` hold what the appliance wrote, `saved/` and `captured_saved/` the same after labelImg opened
-and saved it, `drawn/` what labelImg writes for boxes drawn by hand. Needs an environment of its own: labelImg brings PyQt5.
+and saved it, `drawn/` what labelImg writes for boxes drawn by hand. Needs an environment of its own, for PyQt5.
 """
 
 import sys

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-DEFAULT_MARGIN = 0.1
-DEFAULT_LIMIT_MB = 2000
-
 
 class StopReason(StrEnum):
     """Why a capture ended."""
@@ -37,7 +34,7 @@ class CaptureRequest:
     ng: bool = False
     on_request: bool = False
     uncertain: bool = False
-    margin: float = DEFAULT_MARGIN
+    margin: float = 0.1
     count: int | None = None
     duration_s: float | None = None
 
