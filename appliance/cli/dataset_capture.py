@@ -15,13 +15,15 @@ from rich.console import Console
 
 from appliance.box.status import read_status
 from appliance.box.whereabouts import find_config
+from appliance.cli.model_life import NICE
 from appliance.cli.options import ConfigOption, JsonOption
 from appliance.config import ApplianceConfig, load
 
 if TYPE_CHECKING:
     from appliance.learning.capture import Capture
 
-_NICE = 19
+_LEAST = 19
+"""Nobody steps further back; it starts a little less humbly, or it would never come to its work beside a busy line."""
 _ATTACH_S = 20.0
 _GRACE_S = 2.0
 """For results that are on their way when it ends; a second Ctrl-C doesn't wait for them."""
@@ -89,7 +91,7 @@ def capture(
         raise typer.BadParameter("say which pictures: --every N, --ng, --uncertain, --trigger, or several of them")
     settings = load(find_config(config))
     names = [settings.camera(name).name for name in camera] if camera else [one.name for one in settings.cameras]
-    os.nice(_NICE)
+    os.nice(NICE)
     from appliance.learning.capture import Capture, CapturedFolder, CaptureRequest  # noqa: PLC0415 (brings OpenCV)
 
     request = CaptureRequest(
@@ -142,6 +144,7 @@ def _run(work: "Capture", *, on_request: bool, count: int | None) -> None:
 
     signal.signal(signal.SIGINT, note)
     signal.signal(signal.SIGTERM, note)
+    os.nice(_LEAST)
     work.attach(_ATTACH_S)
     keys = [_Enter()] if on_request else []
     with _progress(hint="Enter takes the next picture; " * on_request) as show:
