@@ -24,7 +24,7 @@ def stand(tmp_path: Path) -> Iterator[CaptureStand]:
 
 
 def manifest(stand: CaptureStand) -> list[dict]:
-    return [json.loads(line) for line in (stand.out / "manifest.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (stand.out / "capture-manifest.jsonl").read_text().splitlines()]
 
 
 def words(row: dict) -> list[str]:

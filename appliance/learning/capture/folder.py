@@ -2,7 +2,7 @@
 
 <camera>_<time of exposure, UTC>_<trigger id>.png     full resolution, lossless
 <same name>.xml                                       with pre-labels: Pascal VOC, to be corrected
-manifest.jsonl                                        one line a picture, written when the picture is durable
+capture-manifest.jsonl                                one line a picture, written when the picture is durable
 predefined_classes.txt, classes.lock.toml             the classes, in the order of their ids
 
 Killed at any point, a picture is there as a whole or not at all, and a line only with its picture.

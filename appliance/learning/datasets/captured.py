@@ -1,4 +1,4 @@
-"""Where the pictures of a captured set come from: `manifest.jsonl` beside them, one JSON object a line and picture.
+"""Where the pictures of a captured set come from: `capture-manifest.jsonl` beside them, one JSON object for each.
 
 Labels come and go in whatever format a person likes; the manifest is only added to. So a set knows its parts (leaks
 between splits), what is simulated, and which of its pictures nobody has labelled yet: those are no OK parts.
@@ -20,7 +20,7 @@ from appliance.learning.datasets.files import pictures, read_text
 from appliance.learning.datasets.finding import Finding
 from appliance.learning.datasets.reader import refuse
 
-MANIFEST = "manifest.jsonl"
+MANIFEST = "capture-manifest.jsonl"
 UNLABELLED = "unlabelled"
 
 
@@ -103,6 +103,8 @@ class Provenance:
         Args:
             places: Where each picture is, and where it will be, below the new set.
         """
+        if not self.captured:
+            return ""
         rows = [(one, new) for old, new in places if (one := self.find(old)) is not None]
         lines = [{**picture.row, "file": new.as_posix()} for picture, new in rows]
         return "".join(f"{manifest_line(line)}\n" for line in lines)

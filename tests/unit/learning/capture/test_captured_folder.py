@@ -46,7 +46,7 @@ def test_our_prelabels_are_those_that_labelimg_opened(captured):
 
 def test_nothing_is_lost_when_labelimg_opens_and_saves_a_captured_set(captured):
     before = {image.path.name: image for image in read_dataset(captured).images}
-    manifest = (captured / "manifest.jsonl").read_bytes()
+    manifest = (captured / "capture-manifest.jsonl").read_bytes()
     for stem in STEMS:
         (captured / f"{stem}.xml").write_bytes((CASES / f"captured_saved/{stem}.xml").read_bytes())
     after = read_dataset(captured)
@@ -56,7 +56,7 @@ def test_nothing_is_lost_when_labelimg_opens_and_saves_a_captured_set(captured):
         assert image.boxes.tolist() == before[image.path.name].boxes.tolist()
         assert image.class_ids.tolist() == before[image.path.name].class_ids.tolist()
         assert image.part == before[image.path.name].part
-    assert (captured / "manifest.jsonl").read_bytes() == manifest
+    assert (captured / "capture-manifest.jsonl").read_bytes() == manifest
     report = check(captured)
     assert report.is_sound
     assert [finding.kind for finding in report.findings] == ["unlabelled"]
@@ -128,17 +128,17 @@ def test_a_picture_that_was_changed_or_came_from_elsewhere_is_named(captured):
     ["{", "[]", '{"file": 3, "sha256": "0"}', '{"file": "../a.png", "sha256": "0"}', '{"file": "a.png"}', "\udcff"],
 )
 def test_a_broken_line_is_told_with_its_number(captured, line):
-    manifest = captured / "manifest.jsonl"
+    manifest = captured / "capture-manifest.jsonl"
     manifest.write_bytes(manifest.read_bytes() + line.encode(errors="surrogateescape") + b"\n")
     (broken,) = [finding for finding in check(captured).findings if finding.kind == "broken_manifest"]
     assert broken.severity == "error"
     assert str(manifest) in str(broken)
-    with pytest.raises(DatasetError, match=r"manifest\.jsonl"):
+    with pytest.raises(DatasetError, match=r"capture-manifest\.jsonl"):
         open_folder(captured)
 
 
 def test_a_kill_within_a_line_costs_that_line_alone(captured):
-    manifest = captured / "manifest.jsonl"
+    manifest = captured / "capture-manifest.jsonl"
     whole = manifest.read_bytes()
     manifest.write_bytes(whole + b'{"file":"half')
     (captured / "cam0_x.png.tmp").write_bytes(b"half a picture")
