@@ -11,6 +11,7 @@ from appliance.capture.chunks import CHUNK_NAMES, ChunkField
 from appliance.capture.datastream import DataStream
 from appliance.capture.delivery import Announcement, Counting, Delivery, StreamPlan
 from appliance.capture.device_clock import DeviceClock
+from appliance.capture.exposure import Exposure
 from appliance.capture.features import AppliedFeature, apply_features, find_drift
 from appliance.capture.genicam import GenicamSystem, NodeMap, OpenedCamera
 from appliance.capture.gentl import Producer
@@ -52,6 +53,7 @@ class GenicamCamera:
         self._next_drift_check = 0
         self._drifted: dict[str, str] = {}
         self._latch: Callable[[], int] | None = None
+        self._exposure = Exposure()
         self.clock = DeviceClock(config.transfer_ms)
 
     # -- the owner's thread
@@ -84,7 +86,7 @@ class GenicamCamera:
         self._nodes.execute("AcquisitionStart")
 
     def probe(self, now_ns: int) -> None:  # noqa: ARG002 (a source that is not a camera may need it)
-        """Read a register over the wire; latch the clock; compare one feature."""
+        """Read a register over the wire; latch the clock; compare one feature; read exposure time or gain."""
         if self._latch is not None:
             self._latch_clock()
         else:
@@ -92,6 +94,7 @@ class GenicamCamera:
             if name is not None:
                 self._nodes.read(name)
         self._check_drift()
+        self._exposure.read_next(self._nodes)
 
     def halt(self) -> None:
         """Stop the camera, unlock, stop the engine."""
@@ -135,12 +138,13 @@ class GenicamCamera:
             self._stream.wake()
 
     def status(self) -> dict[str, Any]:
-        """Give serial number, underruns, and features that changed by themselves."""
+        """Give serial number, underruns, exposure time and gain, and features that changed by themselves."""
         stream = self._stream
         return {
             "serial": self._config.serial,
             "underruns": stream.underruns if stream is not None else 0,
             "feature_drift": sorted(self._drifted.values()),
+            **self._exposure.values,
         }
 
     # -- the capture thread
@@ -183,6 +187,7 @@ class GenicamCamera:
             timestamp_hz=camera.timestamp_hz,
         )
         self._set_up_clock(camera.nodes)
+        self._exposure.read(camera.nodes)
         geometry = self._geometry(camera.nodes)
         payload = camera.stream_payload_bytes() or int(camera.nodes.read("PayloadSize"))
         return StreamPlan(

@@ -85,7 +85,7 @@ def check(
             print(finding)
         if len(report.findings) > MOST_FINDINGS:
             print(f"… and {len(report.findings) - MOST_FINDINGS} more; --json has them all")
-        _print_summary(report.figures())
+        _print_captured(report.figures())
         errors = sum(finding.severity == "error" for finding in report.findings)
         print(f"{errors} errors, {len(report.findings) - errors} warnings")
     if not report.is_sound:
@@ -175,6 +175,17 @@ def _tell(figures: dict[str, Any], *, as_json: bool) -> None:
     Console().print(table)
     for note in figures["notes"]:
         print(f"note: {note}", file=sys.stderr)
+
+
+def _print_captured(figures: dict[str, Any]) -> None:
+    """Print the summary, and for a captured set how far its labelling is."""
+    if figures["splits"] or not figures["captured"]:
+        _print_summary(figures)
+    if captured := figures["captured"]:
+        told = (
+            f"{captured['labelled']} labelled, {captured['unlabelled']} not yet; {captured['is_simulated']} simulated"
+        )
+        print(f"captured: {captured['images']} images, {told}")
 
 
 def _print_summary(figures: dict[str, Any]) -> None:

@@ -3,8 +3,8 @@
     pip install lxml PyQt5; pip download --no-deps --no-binary :all: labelImg==1.8.6; tar xf labelImg-1.8.6.tar.gz
     PYTHONPATH=labelImg-1.8.6 python tests/conformance_tools/through_labelimg.py tests/cases/labelimg
 
-`written/` holds what the appliance wrote, `saved/` the same after labelImg opened and saved it, `drawn/` what labelImg
-writes for boxes drawn by hand. Needs an environment of its own: labelImg brings PyQt5.
+`written/` and `captured/` hold what the appliance wrote, `saved/` and `captured_saved/` the same after labelImg opened
+and saved it, `drawn/` what labelImg writes for boxes drawn by hand. Needs an environment of its own, for PyQt5.
 """
 
 import sys
@@ -30,10 +30,10 @@ def shapes_of(reader):
 
 
 def main(folder: Path) -> None:
-    """Bring every label of `written` to `saved`, and draw the boxes of `drawn`."""
-    for label in sorted((folder / "written").glob("*.xml")):
+    """Bring every label of `written` and `captured` to where it is saved, and draw the boxes of `drawn`."""
+    for label in sorted([*(folder / "written").glob("*.xml"), *(folder / "captured").glob("*.xml")]):
         image = QImage(str(label.with_suffix(".png")))
-        saved = folder / "saved" / label.name
+        saved = folder / {"written": "saved", "captured": "captured_saved"}[label.parent.name] / label.name
         saved.parent.mkdir(exist_ok=True)
         shapes = shapes_of(PascalVocReader(str(label)))
         LabelFile().save_pascal_voc_format(str(saved), shapes, f"/set/images/{label.stem}.png", image)

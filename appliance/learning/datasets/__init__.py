@@ -7,10 +7,12 @@ from pathlib import Path
 
 from appliance.errors import DatasetError, LabelError
 from appliance.learning.datasets import coco, cvat, deeppcb, labelstudio, masks, voc, yolo
+from appliance.learning.datasets.captured import Provenance
 from appliance.learning.datasets.class_lock import ClassLock
 from appliance.learning.datasets.dataset import Dataset, LabelledImage, Labels
 from appliance.learning.datasets.files import image_size, read_image
 from appliance.learning.datasets.reader import TO_CHOOSE, TO_MEASURE, Reader, Request, refuse
+from appliance.learning.datasets.voc_writer import CLASS_LIST
 
 __all__ = [
     "READERS",
@@ -20,6 +22,8 @@ __all__ = [
     "Dataset",
     "LabelledImage",
     "Labels",
+    "Provenance",
+    "formats_of",
     "image_size",
     "read_dataset",
     "read_every_split",
@@ -53,7 +57,8 @@ def read_dataset(
         DatasetError: No such folder, no or several formats recognised, or a file is broken.
     """
     reader = _reader(folder, file_format, task)
-    return _numbered(reader.read(Request(folder, split, preferred, class_names)))
+    read = reader.read(Request(folder, split, preferred, class_names))
+    return _numbered(Provenance.of(folder).inform(read))
 
 
 def read_every_split(
@@ -72,7 +77,10 @@ def read_every_split(
     """
     reader = _reader(folder, file_format, "detect")
     splits: tuple[str | None, ...] = reader.splits(folder) or (None,)
-    read = [_numbered(reader.read(Request(folder, split, (), class_names, report))) for split in splits]
+    provenance = Provenance.of(folder, report)
+    read = [
+        _numbered(provenance.inform(reader.read(Request(folder, split, (), class_names, report)))) for split in splits
+    ]
     names = tuple(dict.fromkeys(name for dataset in read for name in dataset.class_names))
     return [dataset.for_classes(names) for dataset in read]
 
@@ -91,14 +99,24 @@ def _reader(folder: Path, file_format: str, task: str) -> Reader:
     return reader
 
 
+def formats_of(folder: Path) -> dict[str, str]:
+    """Name the formats that a folder's files look like, and why."""
+    return {name: told for name, reader in READERS.items() if (told := reader.recognise(folder))}
+
+
 def _recognised(folder: Path, task: str) -> Reader:
     if folder.is_file():
         return READERS[_format_of_file(folder)]
-    seen = {name: told for name, reader in READERS.items() if (told := reader.recognise(folder))}
+    seen = formats_of(folder)
     if len(seen) > 1:  # both kinds of truth: the task knows which one it needs
         seen = {name: told for name, told in seen.items() if (name == "masks") == (task == "anomaly")}
     if len(seen) == 1:
         return READERS[next(iter(seen))]
+    if not seen and (captured := len(Provenance.of(folder))):
+        raise DatasetError(
+            f"data set {folder}: {captured} captured images, none of them labelled yet; label them: "
+            f"labelImg {folder} {folder / CLASS_LIST}"
+        )
     if not seen:
         known = "; ".join(f"{reader.name}: {reader.title}" for reader in READERS.values())
         raise DatasetError(f"data set {folder}: expected one of these formats ({known}), got none of them")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import DatasetError, LabelError
-from appliance.learning.datasets import READERS, read_every_split
+from appliance.learning.datasets import READERS, Provenance, formats_of, read_every_split
 from appliance.learning.datasets.class_lock import LOCK_FILE, ClassLock
 from appliance.learning.datasets.dataset import Dataset, LabelledImage
 from appliance.learning.datasets.files import names_in, pictures, read_image, read_text
@@ -33,11 +33,13 @@ class Report:
     Attributes:
         datasets: The splits, without what is broken; empty where nothing could be read.
         findings: In the order of files.
+        provenance: What its manifests say, where it was captured.
     """
 
     folder: Path
     datasets: tuple[Dataset, ...]
     findings: tuple[Finding, ...]
+    provenance: Provenance = Provenance()
 
     @property
     def is_sound(self) -> bool:
@@ -50,6 +52,7 @@ class Report:
             "folder": str(self.folder),
             "is_sound": self.is_sound,
             **summary(self.datasets),
+            "captured": self.provenance.figures(_labelled(self.datasets)) if len(self.provenance) else None,
             "findings_by_kind": dict(sorted(Counter(finding.kind for finding in self.findings).items())),
             "findings": [finding.document() for finding in self.findings],
         }
@@ -74,6 +77,11 @@ def summary(datasets: Sequence[Dataset]) -> dict[str, Any]:
     return {"format": datasets[0].file_format if datasets else None, "splits": splits, "notes": list(notes)}
 
 
+def _labelled(datasets: Sequence[Dataset]) -> set[Path]:
+    """Give the real paths of the images that have labels."""
+    return {image.path.resolve() for dataset in datasets for image in dataset.images}
+
+
 def check(
     folder: Path,
     *,
@@ -94,6 +102,12 @@ def check(
     def note(error: LabelError) -> None:
         findings.append(Finding(error.file, error.at, error.kind, error.what))
 
+    if not folder.exists():
+        raise DatasetError(f"data set {folder}: no such folder")
+    provenance = Provenance.of(folder, note)
+    if provenance.folders and folder.is_dir() and file_format == "auto" and not formats_of(folder):
+        findings += provenance.findings(set())
+        return Report(folder, (), tuple(findings), provenance)
     try:
         datasets = read_every_split(folder, file_format=file_format, class_names=class_names, report=note)
     except DatasetError as error:
@@ -101,7 +115,7 @@ def check(
             note(error)
         elif not findings:
             raise
-        return Report(folder, (), tuple(findings))
+        return Report(folder, (), tuple(findings), provenance)
     allowed = class_names or _class_list(folder, datasets[0])
     images = [(dataset, image) for dataset in datasets for image in dataset.images]
     looks = []
@@ -113,8 +127,10 @@ def check(
             looks.append(look)
         if progress is not None:
             progress(done, len(images))
-    findings += [*_check_files(folder, datasets), *find_leaks(looks)]
-    return Report(folder, tuple(datasets), tuple(sorted(set(findings), key=lambda finding: finding.file)))
+    findings += [*_check_files(folder, datasets, provenance), *find_leaks(looks)]
+    findings += provenance.findings(_labelled(datasets))
+    findings = sorted(set(findings), key=lambda finding: finding.file)
+    return Report(folder, tuple(datasets), tuple(findings), provenance)
 
 
 def _class_list(folder: Path, dataset: Dataset) -> tuple[str, ...]:
@@ -170,8 +186,8 @@ def _outside(image: LabelledImage, size_px: tuple[int, int]) -> Iterator[Finding
             yield Finding(str(image.label or image.path), at, "box_outside", what)
 
 
-def _check_files(folder: Path, datasets: Sequence[Dataset]) -> Iterator[Finding]:
-    """Find images without labels, and YOLO's label files without images."""
+def _check_files(folder: Path, datasets: Sequence[Dataset], provenance: Provenance) -> Iterator[Finding]:
+    """Find images without labels, but for captured ones, and YOLO's label files without images."""
     file_format = datasets[0].file_format
     images = [image for dataset in datasets for image in dataset.images]
     if file_format == "yolo":
@@ -182,7 +198,7 @@ def _check_files(folder: Path, datasets: Sequence[Dataset]) -> Iterator[Finding]
         return
     known = {image.path.resolve() for image in images}
     for path in pictures(folder):
-        if path.resolve() not in known:
+        if path.resolve() not in known and provenance.find(path) is None:
             yield Finding(str(path), "", "image_without_label", "no label, or in no split: it isn't used")
     if file_format == "yolo":
         used = {image.label.resolve() for image in images if image.label is not None}

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from appliance.errors import DatasetError
 from appliance.learning.datasets import coco_writer, cvat_writer, labelstudio_writer, voc_writer, yolo_writer
+from appliance.learning.datasets.captured import MANIFEST, Provenance
 from appliance.learning.datasets.class_lock import LOCK_FILE, ClassLock
 from appliance.learning.datasets.dataset import Dataset, LabelledImage
 from appliance.learning.datasets.files import pictures, read_image
@@ -89,7 +90,8 @@ def convert(
     names = (lock or ClassLock()).with_names(datasets[0].class_names).names
     _check_names(names)
     kept, notes = _writable([dataset.for_classes(names) for dataset in datasets])
-    notes += _lost(kept, writer)
+    provenance = Provenance.of(datasets[0].folder) if images != "none" else Provenance()
+    notes += _lost(kept, writer, provenance)
     with _draft(home) as draft:
         placed, renamed = _place(kept, writer, home, images, draft, progress=progress)
         if renamed:
@@ -97,6 +99,8 @@ def convert(
         output = Output(draft, home, names, tuple(placed), images != "none", made_by)
         notes += writer.write(output)
         ClassLock(names).write(draft / LOCK_FILE)
+        if rows := provenance.carried((image.truth.path, image.file.relative_to(home)) for image in placed):
+            write_text(draft / MANIFEST, rows)
         for name, text in (beside or {}).items():
             write_text(draft / name, text)
     boxes = Counter(class_id for image in placed for _, class_id, _ in image.rows())
@@ -128,9 +132,9 @@ def _writable(datasets: Sequence[Dataset]) -> tuple[list[tuple[str | None, Label
     return kept, notes
 
 
-def _lost(kept: Sequence[tuple[str | None, LabelledImage]], writer: Writer) -> list[str]:
+def _lost(kept: Sequence[tuple[str | None, LabelledImage]], writer: Writer, provenance: Provenance) -> list[str]:
     difficult = sum(int(image.is_ignored.sum()) for _, image in kept)
-    parts = sum(image.has_part for _, image in kept)
+    parts = sum(image.has_part and provenance.find(image.path) is None for _, image in kept)
     notes = []
     if difficult and not writer.carries_difficult:
         notes.append(f"{difficult} boxes are `difficult`, which {writer.name} can't say: they became plain boxes")

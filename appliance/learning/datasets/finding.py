@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-WARNINGS = frozenset({"image_without_label", "parts_look_alike"})
+WARNINGS = frozenset({"captured_gone", "image_without_label", "no_provenance", "parts_look_alike", "unlabelled"})
 """What may be meant so; everything else is an error."""
 
 

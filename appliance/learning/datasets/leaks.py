@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from appliance.learning.datasets.dataset import LabelledImage
 from appliance.learning.datasets.finding import Finding
-from appliance.learning.datasets.perceptual_hash import ALIKE_BITS, BITS, Hashes, distances
+from appliance.learning.datasets.perceptual_hash import ALIKE_BITS, BITS, Hashes, distances, fitting_limit
 
 
 @dataclass(frozen=True)
@@ -75,21 +75,14 @@ def _near_duplicates(looks: Sequence[Look]) -> Iterator[Finding]:
 
 
 def _limit(looks: Sequence[Look], hashes: Hashes, splits: NDArray[np.str_]) -> tuple[int, float]:
-    """Return the limit for this set, and how near different images of one split usually come at the nearest.
-
-    Parts in one place and one light come nearer than copies of other scenes: there the limit is half of what the
-    nearest twentieth of different images has.
-    """
+    """Return the limit for this set, and how near different images of one split usually come at the nearest."""
     bits = []
     digests = np.array([look.digest for look in looks])
     for place in range(len(looks)):
         others = np.flatnonzero((splits == splits[place]) & (digests != digests[place]))
         if len(others):
             bits.append(_nearest(hashes, place, others)[1])
-    if not bits:
-        return ALIKE_BITS, float(BITS)
-    usual = float(np.percentile(bits, 5))
-    return min(ALIKE_BITS, int(usual / 2)), usual
+    return fitting_limit(bits)
 
 
 def _nearest(hashes: Hashes, place: int, candidates: NDArray[np.intp]) -> tuple[int, int]:

@@ -7,6 +7,8 @@ or NEU-DET in at least 96. Pairs of the magnetic tiles below that are overlappin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -34,3 +36,20 @@ def distances(one: Hashes, many: Hashes) -> NDArray[np.int64]:
     """Count the differing bits of one hash (4,) and each of many (N, 4)."""
     apart: NDArray[np.int64] = np.bitwise_count(many ^ one).sum(axis=1, dtype=np.int64)
     return apart
+
+
+def fitting_limit(nearest_bits: Sequence[int]) -> tuple[int, float]:
+    """Choose up to how many differing bits two images of a set are near-duplicates.
+
+    Parts in one place and one light come nearer than copies of other scenes: there the limit is half of what the
+    nearest twentieth of different images has.
+
+    Args:
+        nearest_bits: Of different images of the set: in how many bits each differs from the one nearest to it.
+    Returns:
+        The limit, and that nearest twentieth; without any image `ALIKE_BITS` and `BITS`.
+    """
+    if not nearest_bits:
+        return ALIKE_BITS, float(BITS)
+    usual = float(np.percentile(nearest_bits, 5))
+    return min(ALIKE_BITS, int(usual / 2)), usual

@@ -8,6 +8,7 @@ Source: labelImg 1.8.6, libs/pascal_voc_io.py and libs/labelFile.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
@@ -20,16 +21,25 @@ CLASS_LIST = "predefined_classes.txt"
 def _write(output: Output) -> list[str]:
     rounded = 0
     for image in output.images:
-        root = _head(image, output.made_by)
-        for box, class_id, is_ignored in image.rows():
-            whole = whole_px(box)
-            rounded += tuple(map(float, whole)) != box
-            _append(root, whole, output.class_names[class_id], image.size_px, is_difficult=is_ignored)
-        ElementTree.indent(root, "\t")
-        text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
-        write_text(output.folder / (image.split or "") / f"{image.stem}.xml", text + "\n")
-    write_text(output.folder / CLASS_LIST, "".join(f"{name}\n" for name in output.class_names))
+        rounded += sum(tuple(map(float, whole_px(box))) != box for box, _, _ in image.rows())
+        text = annotation(image, output.class_names, output.made_by)
+        write_text(output.folder / (image.split or "") / f"{image.stem}.xml", text)
+    write_text(output.folder / CLASS_LIST, class_list(output.class_names))
     return [f"{rounded} boxes were rounded to whole px, as labelImg has them"] if rounded else []
+
+
+def annotation(image: OutputImage, class_names: Sequence[str], made_by: str | None) -> str:
+    """Write the label file of one image; `made_by` is what a pre-labelling model calls itself."""
+    root = _head(image, made_by)
+    for box, class_id, is_ignored in image.rows():
+        _append(root, whole_px(box), class_names[class_id], image.size_px, is_difficult=is_ignored)
+    ElementTree.indent(root, "\t")
+    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True) + "\n"
+
+
+def class_list(class_names: Sequence[str]) -> str:
+    """Write the file from which labelImg takes its classes, in this order."""
+    return "".join(f"{name}\n" for name in class_names)
 
 
 def whole_px(box: Box) -> tuple[int, int, int, int]:

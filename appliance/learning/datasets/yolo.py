@@ -1,6 +1,7 @@
 """YOLO txt: beside each image a file of rows `class centre_x centre_y width height`, as shares of the image.
 
-An empty file is an OK part. A missing one is too: that is how Ultralytics reads it; the set's notes say how many.
+An empty file is an OK part. A missing one is too: that is how Ultralytics reads it; the set's notes say how many. But
+not so in a captured set: there a picture without a file is one that nobody has labelled yet.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import math
 from pathlib import Path
 
 from appliance.errors import DatasetError, LabelError
+from appliance.learning.datasets.captured import Provenance
 from appliance.learning.datasets.dataset import Dataset, LabelledImage, Labels
 from appliance.learning.datasets.files import IMAGE_SUFFIXES, image_files, image_size, is_there, names_in, read_text
 from appliance.learning.datasets.reader import SPLITS, Reader, Request
@@ -46,19 +48,30 @@ def _read(request: Request) -> Dataset:
         )
     split, images = _images_of(layout, request)
     labels = [(path, _label_of(path, layout.label_folder)) for path in images]
+    labels, notes = _without_unlabelled(labels, Provenance.of(folder, request.report))
     without = sum(not label.is_file() for _, label in labels)
-    if without == len(images):
+    if without == len(labels):
         raise DatasetError(
             f"data set {folder}: expected label files such as {labels[0][1] if labels else '*.txt'}, got none"
         )
-    notes = (f"{without} images have no label file and count as OK, as Ultralytics reads it",) if without else ()
+    if without:
+        notes.append(f"{without} images have no label file and count as OK, as Ultralytics reads it")
     labelled = []
     for path, label in labels:
         try:
             labelled.append(_labelled(path, label, names, request))
         except LabelError as error:
             request.report(error)
-    return Dataset(folder, "yolo", split, names, tuple(labelled), notes)
+    return Dataset(folder, "yolo", split, names, tuple(labelled), tuple(notes))
+
+
+def _without_unlabelled(
+    labels: list[tuple[Path, Path]], provenance: Provenance
+) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Leave out captured images that nobody has labelled yet: without a file they are no OK parts."""
+    kept = [(image, label) for image, label in labels if label.is_file() or provenance.find(image) is None]
+    gone = len(labels) - len(kept)
+    return kept, [f"{gone} captured images have no label file yet and were left out"] if gone else []
 
 
 def _splits(folder: Path) -> tuple[str, ...]:
