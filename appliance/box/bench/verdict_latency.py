@@ -91,7 +91,7 @@ def _replaying(config: ApplianceConfig) -> ApplianceConfig:
     """Reduce to one camera that replays its images at a fixed rate."""
     first = config.cameras[0]
     if first.replayed_folder is None:
-        raise ConfigError("bench delivery needs a first camera that replays images: give --config examples/demo-real.toml")
+        raise ConfigError("bench delivery needs a first camera that replays images: examples/demo-real.toml has one")
     source = FolderSource(kind="folder", images=first.replayed_folder, frame_rate_hz=PARTS_PER_S)
     return config.model_copy(update={"cameras": (first.model_copy(update={"source": source}),)})
 

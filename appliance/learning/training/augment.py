@@ -21,7 +21,7 @@ def vary(part: Part, plan: Plan, rng: np.random.Generator) -> Part:
     how = plan.variation
     if part.clean_pixels is not None and rng.random() < how.heal_share:
         part = heal(part, rng.random(len(part.boxes)) < rng.uniform(0.2, 0.9))
-    part = orient(part, _view(part, plan, rng))
+    part = orient(part, _view(part, plan, rng), lean_px=how.lean_px)
     if rng.random() < how.zoom_share:
         scale = float(np.exp(rng.uniform(np.log(how.least_zoom), np.log(how.most_zoom))))
         part = zoom(part, scale, rng, pad_value=plan.pad_value)
@@ -76,17 +76,24 @@ def heal(part: Part, chosen: NDArray[np.bool_]) -> Part:
     return replace(part.with_boxes(part.boxes, stays), pixels=pixels)
 
 
-def orient(part: Part, view: int) -> Part:
-    """Return one of the eight flips and quarter turns; view 0 is the part itself."""
+def orient(part: Part, view: int, *, lean_px: float = 0.0) -> Part:
+    """Return one of the eight flips and quarter turns; view 0 is the part itself.
+
+    Args:
+        lean_px: How much wider the set's boxes are to the left and top than to the right and bottom. Boxes of turned
+            pictures keep that habit; otherwise their place would be a matter of chance.
+    """
     pixels, boxes = part.pixels, part.boxes
     if view & 1:
         pixels = pixels[:, ::-1]
         width = pixels.shape[1]
         boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+        boxes[:, [0, 2]] -= np.float32(lean_px)
     if view & 2:
         pixels = pixels[::-1]
         height = pixels.shape[0]
         boxes = np.stack([boxes[:, 0], height - boxes[:, 3], boxes[:, 2], height - boxes[:, 1]], axis=1)
+        boxes[:, [1, 3]] -= np.float32(lean_px)
     if view & 4:
         pixels = pixels.T
         boxes = boxes[:, [1, 0, 3, 2]]

@@ -24,6 +24,7 @@ class Variation:
         negative_share: Of the pictures, how many are inverted; `negative_classes` says what each class becomes then.
         drawn_share: Of the pictures, how many are boards drawn by `appliance.learning.boards`.
         marked_share: Of the pictures, how many get up to `most_marks` further defects drawn on them.
+        lean_px: How much wider the set's boxes are to the left and top than to the right and bottom.
     """
 
     turns: bool = True
@@ -39,6 +40,7 @@ class Variation:
     drawn_share: float = 0.0
     marked_share: float = 0.0
     most_marks: int = 4
+    lean_px: float = 0.0
 
 
 @dataclass(frozen=True)

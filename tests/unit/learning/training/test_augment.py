@@ -47,6 +47,16 @@ def test_box_turns_with_the_pixels(view, x, y, w, h):
     assert turned.boxes[0].tolist() == framed(turned.pixels)
 
 
+@given(view=st.integers(0, 7))
+def test_boxes_that_reach_further_left_and_up_do_so_in_every_view(view):
+    """A set whose boxes are 11 px wider at the left and top and 8 px at the right and bottom, as DeepPCB's."""
+    around = np.array([-11, -11, 8, 8])
+    board = part((300, 250, 340, 320))
+    loose = Part(**{**vars(board), "boxes": board.boxes + around.astype(np.float32)})
+    turned = orient(loose, view, lean_px=3)
+    np.testing.assert_array_equal(turned.boxes[0], np.array(framed(turned.pixels)) + around)
+
+
 def test_the_eight_views_all_differ():
     views = [orient(part((10, 20, 40, 90)), view).boxes[0].tolist() for view in range(8)]
     assert len({tuple(view) for view in views}) == 8
