@@ -1,6 +1,5 @@
 """`appliance model quantize|calibration-set`: make a detector faster in INT8, and prove that it finds the same."""
 
-import hashlib
 import json
 import shlex
 import shutil
@@ -66,8 +65,8 @@ def quantize(
 ) -> None:
     """Quantise a detector to INT8: the fastest that stays within the accuracy budget, or a refusal."""
     from appliance.cli.quantise_text import quantise_document, quantise_lines, quantise_table  # noqa: PLC0415
-    from appliance.cli.quantise_validation import Validation  # noqa: PLC0415
     from appliance.learning.datasets import TO_CHOOSE  # noqa: PLC0415
+    from appliance.learning.evaluation.validation import Validation  # noqa: PLC0415
     from appliance.modelling.quantise import Budget, Order, quantise, read_calibration_set, write_quantised  # noqa: PLC0415
 
     bundle = load_bundle(find_bundle(model, models_dir, config))
@@ -127,8 +126,7 @@ def calibration_set(
     """Choose images that differ much, and write the manifest that a quantised model names."""
     from appliance.learning.datasets import read_image  # noqa: PLC0415 (see above)
     from appliance.learning.datasets.files import image_files  # noqa: PLC0415
-    from appliance.modelling.quantise import Manifest, write_manifest  # noqa: PLC0415
-    from appliance.modelling.quantise.diverse import HOW, choose_diverse, describe  # noqa: PLC0415
+    from appliance.modelling.quantise import choose_calibration, write_manifest  # noqa: PLC0415
 
     if out.suffix != ".toml" or out.exists():
         raise ConfigError(f"calibration set {out}: expected the name of a new file that ends in .toml")
@@ -136,21 +134,14 @@ def calibration_set(
     paths = [path for path in image_files(folder) if any(path.match(pattern) for pattern in patterns)]
     if not paths:
         raise DatasetError(f"calibration set: no images in {folder} match {', '.join(patterns)}; is --include right?")
-    chosen = [paths[place] for place in choose_diverse([describe(*read_image(path)) for path in paths], count)]
-    manifest = Manifest(
-        schema_version=1,
-        name=out.stem,
-        version=version,
-        source=source,
-        licence=licence,
-        chosen=f"{len(chosen)} of {len(paths)} images, {HOW}",
-        files={path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in chosen},
+    manifest = choose_calibration(
+        paths, folder, read_image, name=out.stem, version=version, source=source, licence=licence, count=count
     )
     if copies:
-        for path in chosen:
-            target = out.with_suffix("") / path.relative_to(folder)
+        for name in manifest.files:
+            target = out.with_suffix("") / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+            shutil.copyfile(folder / name, target)
     write_manifest(out, manifest)
     if as_json:
         print(json.dumps({"manifest": str(out), **manifest.model_dump(mode="json")}, indent=2))

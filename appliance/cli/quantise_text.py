@@ -6,10 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
+from appliance.learning.evaluation.validation import Reported
 from appliance.modelling.quantise import Figures, Outcome
-
-Reported = tuple[str, Figures, Figures]
-"""A split that didn't decide, with the float model's figures and the INT8 model's."""
 
 _PIXELS = {
     True: "the first convolution reads uint8 pixels",

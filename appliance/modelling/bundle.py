@@ -111,17 +111,30 @@ class Source(ConfinedModel):
     made_by: str = Field(description="the command")
 
 
+class CurveRow(ConfinedModel):
+    """One epoch of a training run."""
+
+    epoch: Amount
+    loss: float
+    val_map50: Share | None = Field(default=None, description="where this epoch was measured")
+
+
 class Training(ConfinedModel):
     """How the model was trained."""
 
     data: str
     licence: str
-    groups: dict[str, tuple[str, ...]] = Field(description="split name to the groups of parts in it")
+    groups: dict[str, tuple[str, ...]] = Field(default={}, description="split name to the groups of parts in it")
+    parts: dict[str, Amount] = Field(default={}, description="split name to its number of parts")
+    network: str = Field(default="", description="by the name that `appliance train --network` takes")
+    parameters: Amount = 0
     epochs: Amount
+    best_epoch: Amount = Field(default=0, description="whose weights these are; 0: the last one's")
     seed: int
     minutes: float = Field(ge=0)
     machine: str
     command: str
+    curve: tuple[CurveRow, ...] = Field(default=(), description="what each epoch came to")
 
 
 class Metrics(ConfinedModel):
@@ -133,10 +146,10 @@ class Metrics(ConfinedModel):
     ap50: dict[str, Share] = Field(description="class name to average precision at IoU 0.5")
     escapes: Amount
     ng_parts: Amount
-    escape_rate: Share
+    escape_rate: Share | None = Field(default=None, description="left out where there is no NG part to judge")
     false_rejects: Amount
     ok_parts: Amount
-    false_reject_rate: Share
+    false_reject_rate: Share | None = Field(default=None, description="left out where there is no OK part to judge")
     missed_defects: Amount
     defects: Amount
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.modelling.pixels import Pixels, to_mono8
+from appliance.modelling.quantise.calibration_set import Manifest
 
 THUMBNAIL_PX = 16
 GREY_BINS = 16
@@ -18,6 +21,36 @@ HOW = (
     f"thumbnail of {THUMBNAIL_PX}x{THUMBNAIL_PX} px and a histogram of {GREY_BINS} grey values), the other half evenly "
     f"spaced among the rest, by name; labels and models play no part"
 )
+
+
+def choose_calibration(
+    paths: Sequence[Path],
+    folder: Path,
+    read: Callable[[Path], tuple[Pixels, str]],
+    *,
+    name: str,
+    source: str,
+    licence: str,
+    count: int,
+    version: int = 1,
+) -> Manifest:
+    """Choose images that differ much, and name them by hash.
+
+    Args:
+        paths: What to choose from; all below `folder`.
+        read: Decodes an image to pixels and their PFNC name.
+        name, source, licence, version: Of the manifest.
+    """
+    chosen = [paths[place] for place in choose_diverse([describe(*read(path)) for path in paths], count)]
+    return Manifest(
+        schema_version=1,
+        name=name,
+        version=version,
+        source=source,
+        licence=licence,
+        chosen=f"{len(chosen)} of {len(paths)} images, {HOW}",
+        files={path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in chosen},
+    )
 
 
 def describe(pixels: Pixels, pixel_format: str) -> NDArray[np.float32]:

@@ -1,14 +1,19 @@
-"""The labelled images by which `appliance model quantize` measures."""
+"""The labelled images by which INT8 is measured: a split that decides, and perhaps one that is only reported on."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from appliance.cli.quantise_text import Reported
 from appliance.errors import DatasetError
 from appliance.learning.datasets import Dataset
-from appliance.learning.evaluation import Evaluation, evaluate
+from appliance.learning.evaluation.evaluation import Evaluation, evaluate
+from appliance.learning.evaluation.metrics import metrics_table
 from appliance.modelling import ModelBundle
 from appliance.modelling.quantise import Figures
+
+Reported = tuple[str, Figures, Figures]
+"""A split that didn't decide, with the float model's figures and the INT8 model's."""
 
 
 class Validation:
@@ -48,9 +53,9 @@ class Validation:
 
     def metrics(self, after: ModelBundle) -> dict[str, Any]:
         """Return the `[metrics]` tables of a bundle that was measured, and reported on if there is another split."""
-        tables = {self._deciding.split or "validation": _metrics(self._evaluations[after.sha256])}
+        tables = {self._deciding.split or "validation": metrics_table(self._evaluations[after.sha256])}
         if self._other is not None and self._reported is not None:
-            tables[str(self._other.split)] = _metrics(self._reported)
+            tables[str(self._other.split)] = metrics_table(self._reported)
         return tables
 
 
@@ -67,13 +72,3 @@ def _figures(evaluation: Evaluation) -> Figures:
         evaluation.missed_defects.count,
         evaluation.missed_defects.total,
     )
-
-
-def _metrics(evaluation: Evaluation) -> dict[str, Any]:
-    figures = evaluation.figures()
-    rates = ("escapes", "ng_parts", "escape_rate", "false_rejects", "ok_parts", "false_reject_rate")
-    return {
-        "groups": [],
-        **{name: round(figures[name] or 0, 4) for name in ("map50", "map50_95", *rates, "missed_defects", "defects")},
-        "ap50": {name: round(one["ap50"], 4) for name, one in figures["per_class"].items() if one["ap50"] is not None},
-    }
