@@ -24,6 +24,7 @@
     ├── ResultMissing        15  RESULT    no such result, or its image isn't there
     ├── DatasetError         16  DATASET   labelled images missing, broken, or of classes that the model doesn't know
     │   └── LabelError                     one thing wrong in one file: a row, an annotation, an image; knows the place
+    ├── TrainingFailed       18  TRAINING  the training child ended with an error, or left something unusable
     └── ReviewError          19  REVIEW    answers foreign or damaged, or the ledger of judgements can't be used
 
 A message says what, where (camera serial, slot, frame_id, file and key), expected, got, next step: in one line.
@@ -54,6 +55,7 @@ class ExitCode(IntEnum):
     RESULT = 15
     DATASET = 16
     IMPORT = 17
+    TRAINING = 18
     REVIEW = 19
     INTERRUPTED = 130
 
@@ -172,6 +174,12 @@ class ResultMissing(ApplianceError, LookupError):
     """The journal has no such result, or the image of one isn't there; the message tells why."""
 
     exit_code = ExitCode.RESULT
+
+
+class TrainingFailed(ApplianceError, ChildProcessError):
+    """The training child ended with an error or left something unusable; its last words are in the message."""
+
+    exit_code = ExitCode.TRAINING
 
 
 class DatasetError(ApplianceError, ValueError):

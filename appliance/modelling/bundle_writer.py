@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,21 @@ def write_bundle(folder: Path, contract: Mapping[str, Any]) -> ModelBundle:
     (folder / SIGNATURE_FILE).unlink(missing_ok=True)
     write_seal(folder)
     return load_bundle(folder)
+
+
+def put_in_place(folder: Path, target: Path) -> None:
+    """Rename a finished bundle to its name; one of that name is replaced, and stays whole until the last moment."""
+    retired = folder.with_name(f"{folder.name}-old")
+    if not os.path.lexists(target):
+        folder.rename(target)
+        return
+    target.rename(retired)
+    try:
+        folder.rename(target)
+    except OSError:
+        retired.rename(target)
+        raise
+    shutil.rmtree(retired, ignore_errors=True)
 
 
 def _toml(table: Mapping[str, Any], prefix: str = "") -> list[str]:

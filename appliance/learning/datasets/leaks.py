@@ -55,7 +55,7 @@ def _shared(looks: Sequence[Look], kind: str, key: Callable[[Look], Hashable], w
 def _near_duplicates(looks: Sequence[Look]) -> Iterator[Finding]:
     hashes = np.stack([look.hash for look in looks])
     splits = np.array([str(look.split) for look in looks])
-    limit, usual = _limit(looks, hashes, splits)
+    limit, usual = alike_limit([look.digest for look in looks], hashes, splits)
     if limit < ALIKE_BITS:
         what = (
             f"different parts look alike (the nearest within a split differ in {usual:g} of {BITS} bits): between "
@@ -74,11 +74,11 @@ def _near_duplicates(looks: Sequence[Look]) -> Iterator[Finding]:
         yield Finding(str(look.image.path), "", "leak_near_duplicate", what)
 
 
-def _limit(looks: Sequence[Look], hashes: Hashes, splits: NDArray[np.str_]) -> tuple[int, float]:
+def alike_limit(file_digests: Sequence[str], hashes: Hashes, splits: NDArray[np.str_]) -> tuple[int, float]:
     """Return the limit for this set, and how near different images of one split usually come at the nearest."""
     bits = []
-    digests = np.array([look.digest for look in looks])
-    for place in range(len(looks)):
+    digests = np.array(file_digests)
+    for place in range(len(digests)):
         others = np.flatnonzero((splits == splits[place]) & (digests != digests[place]))
         if len(others):
             bits.append(_nearest(hashes, place, others)[1])

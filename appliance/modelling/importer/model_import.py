@@ -17,7 +17,7 @@ from typing import Any
 
 from appliance.errors import ImportRefused, ModelError
 from appliance.modelling.bundle import MODEL_FILE, ModelBundle
-from appliance.modelling.bundle_writer import write_bundle
+from appliance.modelling.bundle_writer import put_in_place, write_bundle
 from appliance.modelling.gate.verify import verify
 from appliance.modelling.importer.build import Built, build
 from appliance.modelling.importer.examination import examine
@@ -103,7 +103,8 @@ def import_model(order: Order, report: Callable[[str], None] = lambda _: None) -
             bundle = write_bundle(folder, contract)
         report("gate")
         verify(bundle)
-        target = _put_in_place(folder, order)
+        target = order.models_dir / order.name
+        put_in_place(folder, target)
     return Imported(bundle, target, claim.seen, built.farthest_apart, (*recognised.notes, *built.notes))
 
 
@@ -198,19 +199,3 @@ def _folder_for(order: Order) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(folder: Path, order: Order) -> Path:
-    target = order.models_dir / order.name
-    retired = folder.with_name(f"{folder.name}-old")
-    if not os.path.lexists(target):
-        folder.rename(target)
-        return target
-    target.rename(retired)
-    try:
-        folder.rename(target)
-    except OSError:
-        retired.rename(target)
-        raise
-    shutil.rmtree(retired, ignore_errors=True)
-    return target

@@ -27,14 +27,20 @@ def evaluation_page(evaluation: Evaluation) -> str:
     """Return the whole page."""
     figures = evaluation.figures()
     name = f"{figures['model'].get('name', 'model')} on {figures['dataset'].get('path', 'data set')}"
+    body = [f"<h1>{escape(name)}</h1>", *evaluation_sections(evaluation)]
+    return page(name, [*body, f'<h2>Method</h2><p class="soft">{escape(METHOD)}.</p>'])
+
+
+def evaluation_sections(evaluation: Evaluation) -> list[str]:
+    """Return what the page says between its title and its method: for pages that show more than one evaluation."""
+    figures = evaluation.figures()
     lines = [parts_of(figures), rule_of(figures), *figures["dataset"].get("notes", [])]
     what_if = WhatIf.of(evaluation.images, evaluation.found)
     charts = [_ranking_card(evaluation), _what_if_card(what_if, figures), _histogram_card(what_if, figures)]
     is_detector = evaluation.precision is not None
     if evaluation.precision is not None:
         charts.append(_iou_card(evaluation.class_names, evaluation.precision))
-    body = [
-        f"<h1>{escape(name)}</h1>",
+    return [
         *(f'<p class="soft">{escape(line)}</p>' for line in lines),
         f'<div class="tiles">{"".join(tiles(figures))}</div>',
         *([f"<h2>Each class</h2>{_class_table(figures['per_class'])}"] if figures["per_class"] else []),
@@ -42,9 +48,7 @@ def evaluation_page(evaluation: Evaluation) -> str:
         *([f'<h2>Taken for what</h2><div class="card">{confusion_table(evaluation)}</div>'] if is_detector else []),
         *_pictures("Worst misses", "No part escapes and no defect is missed.", _worst_misses(evaluation)),
         *_pictures("Worst false rejects", "No OK part is rejected.", _worst_false_rejects(evaluation)),
-        f'<h2>Method</h2><p class="soft">{escape(METHOD)}.</p>',
     ]
-    return page(name, body)
 
 
 def parts_of(figures: dict[str, Any]) -> str:

@@ -1,0 +1,221 @@
+"""From the trained network to a bundle that says where it comes from and what it is worth, gate passed.
+
+Every figure is measured through the bundle as the appliance runs it: its ONNX file, its session, its decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from appliance.errors import ModelError
+from appliance.learning.datasets import Dataset, LabelledImage, read_image
+from appliance.learning.datasets.deeppcb import board_group
+from appliance.learning.evaluation import Evaluation, evaluate
+from appliance.learning.evaluation.detecting import BATCH
+from appliance.learning.evaluation.metrics import metrics_table
+from appliance.learning.evaluation.parts import Parts
+from appliance.learning.training_run.division import Division
+from appliance.learning.training_run.outcome import Outcome
+from appliance.learning.training_run.reporter import Reporter
+from appliance.learning.training_run.score import choose_score
+from appliance.modelling import ModelBundle, load_bundle
+from appliance.modelling.bundle_writer import put_in_place, write_bundle
+from appliance.modelling.detector import Detector
+from appliance.modelling.gate.verify import verify
+from appliance.modelling.importer.facts import ImportOptions
+from appliance.modelling.importer.golden import GoldenImage, write_golden
+from appliance.modelling.importer.model_import import Order as ImportOrder
+from appliance.modelling.importer.model_import import import_model
+from appliance.modelling.quantise.trial import contract_of
+
+GOLDEN_NG, GOLDEN_OK = 3, 1
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the person says of the images, for the bundle.
+
+    Attributes:
+        data, licence: In words. command: What was typed. network: Its name. threads: Of the training.
+    """
+
+    data: str
+    licence: str
+    command: str
+    network: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """A bundle in its place, and the evaluations behind its figures by split."""
+
+    bundle: ModelBundle
+    folder: Path
+    evaluations: dict[str, Evaluation]
+
+
+def training_table(outcome: Outcome, division: Division, origin: Origin) -> dict[str, Any]:
+    """Return the `[training]` table."""
+    groups = {split: _groups(dataset) for split, dataset in division.splits.items()}
+    return {
+        "data": origin.data,
+        "licence": origin.licence,
+        "groups": {split: names for split, names in groups.items() if names},
+        "parts": {split: len(Parts.of(dataset.images)) for split, dataset in division.splits.items()},
+        "network": origin.network,
+        "parameters": outcome.parameters,
+        "epochs": outcome.epochs,
+        "best_epoch": outcome.best_epoch,
+        "seed": origin.seed,
+        "minutes": round(outcome.minutes, 1),
+        "machine": outcome.machine,
+        "command": origin.command,
+        "curve": [
+            {
+                "epoch": point.epoch,
+                "loss": round(point.loss, 4),
+                **({} if point.val_map50 is None else {"val_map50": round(point.val_map50, 4)}),
+            }
+            for point in outcome.curve
+        ],
+    }
+
+
+def make_bundle(
+    outcome: Outcome,
+    division: Division,
+    *,
+    name: str,
+    work: Path,
+    training: Mapping[str, Any],
+    views: Sequence[int],
+    reporter: Reporter,
+) -> Made:
+    """Import the network, choose its score, measure it, keep golden images, pass the gate; all in the work folder.
+
+    Args:
+        training: The `[training]` table.
+        views: Orientations in which the score is chosen, as in `choose_score`.
+    Raises:
+        ImportRefused: The network isn't what the trainer said.
+        ModelError: The gate refuses the bundle.
+        DatasetError: An image can't be read.
+    """
+    order = ImportOrder(
+        file=outcome.network,
+        name=name,
+        models_dir=work / "imported",
+        options=_import_options(outcome, division.class_names),
+        overwrites=True,
+        command=str(training["command"]),
+    )
+    imported = import_model(order, lambda what: reporter.say(f"import: {what}"))
+    folder, detector = imported.folder, Detector(imported.bundle, max_batch=BATCH)
+    score, how = choose_score(
+        detector, division.val.images, views, lambda done, total: reporter.progress("choosing the score", done, total)
+    )
+    evaluations = {
+        split: evaluate(
+            detector,
+            dataset,
+            score=score,
+            progress=lambda done, total, split=split: reporter.progress(f"measuring {split}", done, total),
+        )
+        for split, dataset in division.splits.items()
+        if split != "train"
+    }
+    contract = contract_of(imported.bundle)
+    contract["thresholds"] |= {"score": score, "score_method": how}
+    contract |= {"training": dict(training), "metrics": _metrics(evaluations, division)}
+    bundle = write_bundle(folder, contract)
+    write_golden(folder, bundle, [_golden(image) for image in golden_images(division.val)])
+    bundle = write_bundle(folder, contract)
+    reporter.say("gate")
+    verify(bundle)
+    return Made(bundle, folder, evaluations)
+
+
+def release(folder: Path, target: Path, training: Mapping[str, Any], *, overwrites: bool) -> None:
+    """Bring a finished bundle to its place; one of the same training is replaced without asking.
+
+    Raises:
+        ModelError: The place is taken.
+    """
+    check_free(target, training, overwrites=overwrites)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        put_in_place(folder, target)
+    except OSError as error:
+        raise ModelError(f"model bundle {target}: can't be written: {error.strerror}") from error
+
+
+def check_free(target: Path, training: Mapping[str, Any] | None, *, overwrites: bool) -> None:
+    """Refuse to replace a bundle that isn't of this very training.
+
+    Args:
+        training: The `[training]` table; None before there is one: then a bundle that is there is in the way.
+    Raises:
+        ModelError: The place is taken.
+    """
+    if overwrites or not target.exists():
+        return
+    if training is not None and is_of(target, training):
+        return
+    raise ModelError(f"model bundle {target}: is there already; choose another --name, or pass --overwrite")
+
+
+def is_of(folder: Path, training: Mapping[str, Any]) -> bool:
+    """Whether a bundle comes from this training: seed, minutes and curve tell."""
+    try:
+        there = load_bundle(folder).training
+    except ModelError:
+        return False
+    keys = ("seed", "minutes", "curve", "parameters")
+    return there is not None and all(
+        there.model_dump(mode="json", exclude_none=True)[key] == training[key] for key in keys
+    )
+
+
+def golden_images(val: Dataset) -> list[LabelledImage]:
+    """Choose by a fixed rule: NG images evenly spaced by name, then the middle one of the OK images."""
+    chosen: list[LabelledImage] = []
+    for images, count in (
+        ([image for image in val.images if image.is_ng], GOLDEN_NG),
+        ([image for image in val.images if image.is_ok], GOLDEN_OK),
+    ):
+        places = np.linspace(0, len(images) - 1, min(count, len(images)) + 2)[1:-1].round().astype(int)
+        chosen += [images[place] for place in dict.fromkeys(places.tolist())]
+    return chosen
+
+
+def _golden(image: LabelledImage) -> GoldenImage:
+    return GoldenImage(image.path.name, *read_image(image.path))
+
+
+def _import_options(outcome: Outcome, class_names: tuple[str, ...]) -> ImportOptions:
+    options: dict[str, Any] = {"family": outcome.family, "pixel_format": "Mono8", **outcome.importing}
+    try:
+        return ImportOptions(**{**options, "classes": class_names})
+    except TypeError as error:
+        raise ModelError(
+            f"trained network: the importer doesn't know the option that its trainer gave: {error}"
+        ) from error
+
+
+def _metrics(evaluations: Mapping[str, Evaluation], division: Division) -> dict[str, Any]:
+    return {
+        split: metrics_table(evaluation, _groups(division.splits[split])) for split, evaluation in evaluations.items()
+    }
+
+
+def _groups(dataset: Dataset) -> list[str]:
+    """Return the board groups of DeepPCB; other sets know none."""
+    if dataset.file_format != "deeppcb":
+        return []
+    return sorted({board_group(image.path) for image in dataset.images})

@@ -1,0 +1,50 @@
+"""The networks that can be trained, and who trains them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from appliance.errors import ConfigError
+
+Backend = Literal["appliance", "libreyolo"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network.
+
+    Attributes:
+        backend: The trainer: this project's own, or libreyolo, each in an environment of its own.
+        title: In a few words, for people.
+    """
+
+    name: str
+    backend: Backend
+    title: str
+
+
+NETWORKS: dict[str, Network] = {
+    network.name: network
+    for network in (
+        Network("nano", "appliance", "anchor-free, strides 8 and 16, ReLU: small, and quick in INT8"),
+        Network("yolov3-tiny", "appliance", "Darknet's layout: three anchors at strides 16 and 32, leaky ReLU"),
+        Network("yolox-nano", "libreyolo", "0.9 M parameters, depthwise, SiLU"),
+        Network("yolox-tiny", "libreyolo", "5 M parameters, SiLU"),
+        Network("yolox-s", "libreyolo", "9 M parameters, SiLU"),
+        Network("yolov9-t", "libreyolo", "2 M parameters, SiLU"),
+        Network("yolov9-s", "libreyolo", "7 M parameters, SiLU"),
+    )
+}
+
+
+def network_named(name: str) -> Network:
+    """Find a network.
+
+    Raises:
+        ConfigError: There is none of that name; says which there are.
+    """
+    network = NETWORKS.get(name)
+    if network is None:
+        raise ConfigError(f"--network {name}: expected one of {', '.join(NETWORKS)}")
+    return network
