@@ -15,6 +15,7 @@ from appliance.cli import (
     run,
     schemas,
     status,
+    train,
     watch,
 )
 
@@ -34,5 +35,6 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(model.app, name="model")
     app.add_typer(review.app, name="review")
     app.add_typer(dataset.app, name="dataset")
+    app.command("train")(train.train)
     app.add_typer(keys.app, name="keys")
     app.add_typer(bench.app, name="bench")

@@ -60,6 +60,8 @@ class Plan:
         patience_checks: End early after so many checks without a better mAP; 0: never.
         threads: Of PyTorch. device: "cpu", "cuda", or "auto".
         work: Folder for checkpoint, curve and result.
+        anchors: Width and height in px of each anchor, for networks that have some; empty: those they were published
+            with.
     """
 
     dataset: str
@@ -89,6 +91,7 @@ class Plan:
     average_decay: float = 0.998
     check_every_epochs: int = 4
     patience_checks: int = 0
+    anchors: tuple[tuple[float, float], ...] = ()
     variation: Variation = field(default_factory=Variation)
 
     @property
@@ -100,6 +103,11 @@ class Plan:
     def work_folder(self) -> Path:
         """Where checkpoint, curve and result lie."""
         return Path(self.work)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a run must share with the one it goes on from: all but where and on what it runs."""
+        return {name: value for name, value in self.as_dict().items() if name not in ("threads", "device", "work")}
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can say of it; `from_dict` reads it back."""
@@ -118,6 +126,7 @@ class Plan:
             variation = {**known.pop("variation", {})}
             variation["negative_classes"] = tuple(variation.get("negative_classes", ()))
             known["class_names"] = tuple(known["class_names"])
+            known["anchors"] = tuple(tuple(anchor) for anchor in known.get("anchors", ()))
             return cls(**known, variation=Variation(**variation))
         except (KeyError, TypeError) as error:
             raise DatasetError(f"training plan: {error}; expected the fields that `appliance train` writes") from error

@@ -186,7 +186,7 @@ class Trainer:
         if not self._checkpoint.exists():
             return
         saved = torch.load(self._checkpoint, weights_only=True, map_location=self.device)
-        if saved["plan"] != self.plan.as_dict():
+        if Plan.from_dict(saved["plan"]).identity != self.plan.identity:
             self.report.note(f"{self._checkpoint} belongs to another plan: starting anew")
             return
         self.network.load_state_dict(saved["network"])

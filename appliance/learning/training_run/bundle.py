@@ -5,6 +5,8 @@ Every figure is measured through the bundle as the appliance runs it: its ONNX f
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,21 +39,6 @@ GOLDEN_NG, GOLDEN_OK = 3, 1
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What the person says of the images, for the bundle.
-
-    Attributes:
-        data, licence: In words. command: What was typed. network: Its name. threads: Of the training.
-    """
-
-    data: str
-    licence: str
-    command: str
-    network: str
-    seed: int
-
-
-@dataclass(frozen=True)
 class Made:
     """A bundle in its place, and the evaluations behind its figures by split."""
 
@@ -60,22 +47,24 @@ class Made:
     evaluations: dict[str, Evaluation]
 
 
-def training_table(outcome: Outcome, division: Division, origin: Origin) -> dict[str, Any]:
-    """Return the `[training]` table."""
+def training_table(
+    outcome: Outcome, division: Division, *, data: str, licence: str, network: str, seed: int, command: str
+) -> dict[str, Any]:
+    """Return the `[training]` table; data and licence are the person's words, command is what was typed."""
     groups = {split: _groups(dataset) for split, dataset in division.splits.items()}
     return {
-        "data": origin.data,
-        "licence": origin.licence,
+        "data": data,
+        "licence": licence,
         "groups": {split: names for split, names in groups.items() if names},
         "parts": {split: len(Parts.of(dataset.images)) for split, dataset in division.splits.items()},
-        "network": origin.network,
+        "network": network,
         "parameters": outcome.parameters,
         "epochs": outcome.epochs,
         "best_epoch": outcome.best_epoch,
-        "seed": origin.seed,
+        "seed": seed,
         "minutes": round(outcome.minutes, 1),
         "machine": outcome.machine,
-        "command": origin.command,
+        "command": command,
         "curve": [
             {
                 "epoch": point.epoch,
@@ -121,12 +110,7 @@ def make_bundle(
         detector, division.val.images, views, lambda done, total: reporter.progress("choosing the score", done, total)
     )
     evaluations = {
-        split: evaluate(
-            detector,
-            dataset,
-            score=score,
-            progress=lambda done, total, split=split: reporter.progress(f"measuring {split}", done, total),
-        )
+        split: _measured(detector, dataset, score, reporter)
         for split, dataset in division.splits.items()
         if split != "train"
     }
@@ -141,18 +125,21 @@ def make_bundle(
     return Made(bundle, folder, evaluations)
 
 
-def release(folder: Path, target: Path, training: Mapping[str, Any], *, overwrites: bool) -> None:
-    """Bring a finished bundle to its place; one of the same training is replaced without asking.
+def put_bundle(made: Made, target: Path) -> Made:
+    """Bring a finished bundle to its place, where one that is there is replaced.
 
     Raises:
-        ModelError: The place is taken.
+        ModelError: The folder can't be written.
     """
-    check_free(target, training, overwrites=overwrites)
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".training-{target.name}-", dir=target.parent))
+        shutil.copytree(made.folder, folder, dirs_exist_ok=True)  # the work folder may be on another disk
+        folder.chmod(0o755)
         put_in_place(folder, target)
     except OSError as error:
         raise ModelError(f"model bundle {target}: can't be written: {error.strerror}") from error
+    return Made(load_bundle(target), target, made.evaluations)
 
 
 def check_free(target: Path, training: Mapping[str, Any] | None, *, overwrites: bool) -> None:
@@ -176,10 +163,8 @@ def is_of(folder: Path, training: Mapping[str, Any]) -> bool:
         there = load_bundle(folder).training
     except ModelError:
         return False
-    keys = ("seed", "minutes", "curve", "parameters")
-    return there is not None and all(
-        there.model_dump(mode="json", exclude_none=True)[key] == training[key] for key in keys
-    )
+    told = {} if there is None else there.model_dump(mode="json", exclude_none=True)
+    return bool(told) and all(told.get(key) == training.get(key) for key in ("seed", "minutes", "parameters", "curve"))
 
 
 def golden_images(val: Dataset) -> list[LabelledImage]:
@@ -192,6 +177,11 @@ def golden_images(val: Dataset) -> list[LabelledImage]:
         places = np.linspace(0, len(images) - 1, min(count, len(images)) + 2)[1:-1].round().astype(int)
         chosen += [images[place] for place in dict.fromkeys(places.tolist())]
     return chosen
+
+
+def _measured(detector: Detector, dataset: Dataset, score: float, reporter: Reporter) -> Evaluation:
+    what = f"measuring {dataset.split}"
+    return evaluate(detector, dataset, score=score, progress=lambda done, total: reporter.progress(what, done, total))
 
 
 def _golden(image: LabelledImage) -> GoldenImage:

@@ -35,7 +35,7 @@ class Division:
 
     Attributes:
         train, val, test: All with the same class names in the same order; test is None where nothing is kept back.
-        is_own: Whether the splits train and val are the set's own: then the child can read the set as it is.
+        is_own: Whether the splits train and val are the set's own.
         notes: How it came about, each a sentence.
     """
 

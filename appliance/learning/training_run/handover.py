@@ -1,23 +1,28 @@
-"""The images for the child, where the set has no splits of its own: a COCO set that names them where they lie."""
+"""The images for the child: a COCO set that names them where they lie. The test split is never in it."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+from appliance.errors import TrainingFailed
 from appliance.learning.datasets import coco_writer, image_size
 from appliance.learning.datasets.writer import Output, OutputImage
 from appliance.learning.training_run.division import Division
 
 
-def hand_over(division: Division, folder: Path) -> None:
-    """Write the splits train and val; what a folder of this name held is replaced. The test split is never in it.
+def hand_over(division: Division, folder: Path, *, restarts: bool) -> None:
+    """Write the splits train and val.
 
+    Args:
+        folder: One that is there from an earlier start must say the same, unless `restarts`.
     Raises:
         DatasetError: An image can't be read.
+        TrainingFailed: Labels or images have changed since the training began.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    draft = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
     images = tuple(
         OutputImage(
             truth=image,
@@ -30,4 +35,16 @@ def hand_over(division: Division, folder: Path) -> None:
         for split, dataset in (("train", division.train), ("val", division.val))
         for image in dataset.images
     )
-    coco_writer.WRITER.write(Output(folder, folder.absolute(), division.class_names, images, keeps_images=False))
+    coco_writer.WRITER.write(Output(draft, folder.absolute(), division.class_names, images, keeps_images=False))
+    if folder.is_dir() and not restarts and _content(folder) != _content(draft):
+        shutil.rmtree(draft)
+        raise TrainingFailed(
+            f"{folder.parent}: holds a training of other labels or images than {division.train.folder} has now; "
+            "--restart begins anew, another --work leaves that one alone"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -44,6 +44,10 @@ class Reporter(Protocol):
         """Tell one thing worth a line."""
         ...
 
+    def step(self, epochs_done: float | None, loss: float | None, minutes_left: float | None) -> None:
+        """Tell how far the training is, between epochs."""
+        ...
+
     def epoch(self, done: EpochDone) -> None:
         """Tell that an epoch is over."""
         ...

@@ -58,10 +58,10 @@ def turn(image: LabelledImage, pixels: Pixels, view: int) -> tuple[LabelledImage
         pixels = pixels[::-1]
         boxes = _mirrored(boxes, pixels.shape[0], 1)
     if view & 4:
-        pixels = np.swapaxes(pixels, 0, 1)
+        pixels = pixels.swapaxes(0, 1)
         boxes = boxes[:, [1, 0, 3, 2]]
     part = image.part if view == 0 else f"{image.part} view {view}"
-    return replace(image, boxes=boxes, part=part, size_px=None, places=()), np.ascontiguousarray(pixels)
+    return replace(image, boxes=boxes, part=part, size_px=None, places=()), pixels.copy()
 
 
 def _mirrored(boxes: NDArray[np.float32], length_px: int, axis: int) -> NDArray[np.float32]:

@@ -108,8 +108,13 @@ def import_model(order: Order, report: Callable[[str], None] = lambda _: None) -
     return Imported(bundle, target, claim.seen, built.farthest_apart, (*recognised.notes, *built.notes))
 
 
+def is_model_name(name: str) -> bool:
+    """Whether a model can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _check_name(order: Order) -> None:
-    if not _NAME.fullmatch(order.name):
+    if not is_model_name(order.name):
         raise ImportRefused(
             f"--name {order.name!r}: expected letters, digits, '_', '.' and '-', 64 at most, a letter or digit first"
         )

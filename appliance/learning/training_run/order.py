@@ -1,0 +1,189 @@
+"""What a person asks for, and the plan that comes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from appliance.config import read_toml
+from appliance.errors import ConfigError, TrainingFailed
+from appliance.learning.training.plan import Plan, Variation
+from appliance.learning.training_run.division import Division, Shares
+from appliance.learning.training_run.input_size import common_size, input_size
+from appliance.learning.training_run.networks import network_named
+from appliance.learning.training_run.outcome import PLAN_FILE
+from appliance.modelling.quantise import Budget
+
+EPOCHS = 60
+CUT_SHARE = 5 / 6
+"""Of the epochs look at cuttings, where a frame is mostly background."""
+HANDED_OVER = "dataset"
+_DECIDED_HERE = ("dataset", "file_format", "train_split", "val_split", "val_share", "class_names", "work", "network")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOrder:
+    """One `appliance train`.
+
+    Attributes:
+        dataset, file_format, class_names: As `read_dataset` takes them.
+        name: Of the model. models_dir: Gets its folder. work: Gets everything in between.
+        size_px: Width and height of the network's input; None: from the images.
+        epochs, seed, threads, device: None: as the settings say, else the usual.
+        settings: Fields of the plan, as a settings file gives them.
+        python: An interpreter in place of the training environment's own.
+        data, licence: What the bundle says of the images. command: What was typed.
+        quantises: Whether an INT8 model is made. calibration, calibration_data: As `read_calibration_set` takes them.
+        overwrites: A model of this name may be replaced. restarts: A begun training of another plan may be dropped.
+    """
+
+    dataset: Path
+    name: str
+    models_dir: Path
+    work: Path
+    network: str = "nano"
+    file_format: str = "auto"
+    class_names: tuple[str, ...] = ()
+    size_px: tuple[int, int] | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    threads: int | None = None
+    device: str | None = None
+    val_share: float = 0.2
+    test_share: float = 0.0
+    settings: Mapping[str, Any]
+    python: Path | None = None
+    data: str
+    licence: str
+    command: str
+    quantises: bool = True
+    calibration: Path | None = None
+    calibration_data: Path | None = None
+    budget: Budget = Budget()
+    overwrites: bool = False
+    restarts: bool = False
+
+    @property
+    def shares(self) -> Shares:
+        """How a set without splits is divided."""
+        return Shares(self.val_share, self.test_share, int(self.chosen("seed", Plan.seed)))
+
+    def chosen(self, name: str, usual: Any) -> Any:
+        """Return a setting: the option, else the settings file's, else the usual."""
+        option = getattr(self, name, None)
+        return self.settings.get(name, usual) if option is None else option
+
+
+def read_settings(path: Path | None) -> dict[str, Any]:
+    """Read a settings file: fields of `Plan`, those of `Variation` in a table of that name.
+
+    Raises:
+        ConfigError: It can't be read, or has a key that isn't one of them, or that the command decides itself.
+    """
+    if path is None:
+        return {}
+    told = dict(read_toml(path))
+    known = {field.name for field in fields(Plan)} - set(_DECIDED_HERE)
+    variation = told.get("variation", {})
+    strange = [key for key in told if key not in known and key != "epochs"]
+    strange += [f"variation.{key}" for key in variation if key not in {field.name for field in fields(Variation)}]
+    if strange:
+        raise ConfigError(f"{path}: unknown key {strange[0]!r}; expected some of {', '.join(sorted(known))}")
+    return told
+
+
+def plan_of(order: TrainOrder, division: Division) -> Plan:
+    """Make the plan.
+
+    Raises:
+        ConfigError: A value of the settings is impossible, or the network is unknown.
+        DatasetError: An image can't be read.
+    """
+    network = network_named(order.network)
+    image_px = common_size(division.train.images)
+    width, height = order.size_px or input_size(image_px)
+    given = {key: value for key, value in order.settings.items() if key not in ("variation", "epochs")}
+    cut_px = int(given.get("cut_px", Plan.cut_px))
+    epochs = _epochs(order, division, (width, height), image_px, cut_px)
+    variation = dict(order.settings.get("variation", {}))
+    if "negative_classes" in variation:
+        variation["negative_classes"] = tuple(variation["negative_classes"])
+    values = {
+        **given,
+        **epochs,
+        "dataset": str((order.work / HANDED_OVER).absolute()),
+        "file_format": "coco",
+        "work": str(order.work.absolute()),
+        "class_names": division.class_names,
+        "network": network.name,
+        "width_px": width,
+        "height_px": height,
+        **{key: value for key in ("seed", "threads", "device") if (value := getattr(order, key)) is not None},
+    }
+    try:
+        return Plan(**values, variation=Variation(**variation))
+    except TypeError as error:
+        raise ConfigError(f"training settings: {error}") from error
+
+
+def _epochs(
+    order: TrainOrder, division: Division, input_px: tuple[int, int], image_px: tuple[int, int], cut_px: int
+) -> dict[str, int]:
+    """Divide the epochs among cuttings and whole frames, unless the settings do."""
+    settings = order.settings
+    if order.epochs is None and ("cut_epochs" in settings or "frame_epochs" in settings):
+        return {}
+    total = int(order.chosen("epochs", EPOCHS))
+    if order.epochs is not None and "cut_epochs" in settings and "frame_epochs" in settings:
+        share = settings["cut_epochs"] / max(1, settings["cut_epochs"] + settings["frame_epochs"])
+    else:
+        share = CUT_SHARE if _mostly_background(division, input_px, image_px, cut_px) else 0.0
+    cut = min(round(total * share), total - 1)
+    return {"cut_epochs": cut, "frame_epochs": total - cut}
+
+
+def _mostly_background(division: Division, input_px: tuple[int, int], image_px: tuple[int, int], cut_px: int) -> bool:
+    """Whether cuttings show defects whole and are much smaller than a frame: then they teach more a second."""
+    boxes = np.concatenate([image.boxes for image in division.train.images])
+    scale = min(input_px[0] / image_px[0], input_px[1] / image_px[1])
+    longest = float(np.percentile((boxes[:, 2:] - boxes[:, :2]).max(axis=1), 95)) * scale
+    return min(input_px) >= 2 * cut_px and longest <= 0.75 * cut_px
+
+
+def settle_plan(plan: Plan, work: Path, *, restarts: bool) -> None:
+    """Write plan.json, unless the work folder holds a begun training of another plan.
+
+    Raises:
+        TrainingFailed: It does; says what differs.
+    """
+    path = work / PLAN_FILE
+    if path.is_file() and not restarts:
+        try:
+            before = Plan.from_dict(json.loads(path.read_text(encoding="utf-8"))).identity
+        except (ValueError, OSError):  # half written, or of another version: nothing to go on from
+            before = None
+        if before is not None:
+            _check_same(before, plan.identity, work)
+    draft = path.with_suffix(".partial")
+    draft.write_text(json.dumps(plan.as_dict(), indent=1) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], work: Path) -> None:
+    changed = [key for key, value in now.items() if before.get(key) != value]
+    if changed:
+        told = ", ".join(f"{key} {_short(before.get(key))}, now {_short(now[key])}" for key in changed[:3])
+        raise TrainingFailed(
+            f"{work}: holds a training of another plan ({told}); give the same options to go on with it, "
+            "--restart to begin anew, or another --work"
+        )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
