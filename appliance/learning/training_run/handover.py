@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from appliance.errors import TrainingFailed
+from appliance.errors import DatasetError, TrainingFailed
 from appliance.learning.datasets import coco_writer, image_size
+from appliance.learning.datasets.convert import Progress, convert
 from appliance.learning.datasets.writer import Output, OutputImage
 from appliance.learning.training_run.division import Division
 
@@ -48,3 +49,19 @@ def hand_over(division: Division, folder: Path, *, restarts: bool) -> None:
 
 def _content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def hand_over_yolo(division: Division, folder: Path, *, restarts: bool, progress: Progress) -> None:
+    """Write the same splits as libreyolo reads them: YOLO txt with the image files beside it, linked where possible.
+
+    Raises:
+        DatasetError: An image is broken, or the disk is full.
+    """
+    if folder.is_dir() and not restarts:
+        return  # the splits are those of `hand_over`, which has looked whether they are still the same
+    shutil.rmtree(folder, ignore_errors=True)
+    datasets = (division.train, division.val)
+    try:
+        convert(datasets, "yolo", folder, images="link", progress=progress)
+    except DatasetError:  # on another disk, or on one without hard links
+        convert(datasets, "yolo", folder, images="copy", progress=progress)

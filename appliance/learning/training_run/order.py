@@ -22,6 +22,9 @@ from appliance.modelling.quantise import Budget
 EPOCHS = 60
 CUT_SHARE = 5 / 6
 """Of the epochs look at cuttings, where a frame is mostly background."""
+PIXELS_IN_BATCH = 2_500_000
+LEAST_BATCHES = 16
+"""In an epoch: with fewer, a small set would end before anything is learnt."""
 HANDED_OVER = "dataset"
 _DECIDED_HERE = ("dataset", "file_format", "train_split", "val_split", "val_share", "class_names", "work", "network")
 
@@ -114,6 +117,7 @@ def plan_of(order: TrainOrder, division: Division) -> Plan:
     if "negative_classes" in variation:
         variation["negative_classes"] = tuple(variation["negative_classes"])
     values = {
+        **_amounts(division, width * height, cut_px),
         **given,
         **epochs,
         "dataset": str((order.work / HANDED_OVER).absolute()),
@@ -129,6 +133,19 @@ def plan_of(order: TrainOrder, division: Division) -> Plan:
         return Plan(**values, variation=Variation(**variation))
     except TypeError as error:
         raise ConfigError(f"training settings: {error}") from error
+
+
+def _amounts(division: Division, frame_px: int, cut_px: int) -> dict[str, int]:
+    """Choose batches and epochs by how much there is to look at: few parts are looked at more often in an epoch."""
+    parts = len(division.train.images)
+    batch = min(64, max(4, round(PIXELS_IN_BATCH / frame_px)))
+    cuts = min(256, max(16, round(PIXELS_IN_BATCH / cut_px**2)))
+    return {
+        "frames_in_batch": batch,
+        "cuts_in_batch": cuts,
+        "frames_in_epoch": max(parts, LEAST_BATCHES * batch),
+        "cuts_in_epoch": max(4 * parts, LEAST_BATCHES * cuts),
+    }
 
 
 def _epochs(

@@ -19,7 +19,7 @@ from appliance.learning.training_run.bundle import Made, check_free, is_of, make
 from appliance.learning.training_run.child import alone_in, run_child
 from appliance.learning.training_run.division import Division, divide
 from appliance.learning.training_run.environment import child_command
-from appliance.learning.training_run.handover import hand_over
+from appliance.learning.training_run.handover import hand_over, hand_over_yolo
 from appliance.learning.training_run.input_size import common_size, size_note
 from appliance.learning.training_run.int8 import CalibrationSource, Quantised, quantise_trained
 from appliance.learning.training_run.networks import network_named
@@ -32,6 +32,8 @@ from appliance.modelling.quantise import read_calibration_set
 
 PAGE_FILE = "training.html"
 CHECKPOINT_FILE = "checkpoint.pt"
+YOLO_SET = "yolo"
+LIBREYOLO_FOLDERS = ("kept", "libreyolo")
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,13 @@ def train(order: TrainOrder, reporter: Reporter) -> Trained:
         if order.restarts:
             _forget(order.work)
         hand_over(division, order.work / HANDED_OVER, restarts=order.restarts)
+        if network.backend == "libreyolo":
+            hand_over_yolo(
+                division,
+                order.work / YOLO_SET,
+                restarts=order.restarts,
+                progress=lambda done, total: reporter.progress("writing the set for libreyolo", done, total),
+            )
         settle_plan(plan, order.work, restarts=order.restarts)
         if not (order.work / OUTCOME_FILE).is_file():
             reporter.say(f"training {network.name} for {plan.epochs} epochs at most, seed {plan.seed}")
@@ -144,6 +153,8 @@ def _tell_start(plan: Plan, division: Division, reporter: Reporter) -> list[str]
 def _forget(work: Path) -> None:
     for name in (OUTCOME_FILE, CHECKPOINT_FILE, CURVE_FILE, NETWORK_FILE, PLAN_FILE):
         (work / name).unlink(missing_ok=True)
+    for name in LIBREYOLO_FOLDERS:
+        shutil.rmtree(work / name, ignore_errors=True)
 
 
 def _bundle(order: TrainOrder, plan: Plan, outcome: Outcome, division: Division, reporter: Reporter) -> Made:
