@@ -57,12 +57,17 @@ def frame_with_square(left: int | None, top: int = 16, seed: int = 0) -> NDArray
     return frame
 
 
-def convolving_network(hidden_weight: float, hidden_bias: float) -> onnx.ModelProto:
-    """Build the network; see the module's docstring."""
+def convolving_network(hidden_weight: float, hidden_bias: float, stride_px: int = STRIDE_PX) -> onnx.ModelProto:
+    """Build the network; see the module's docstring.
+
+    Args:
+        stride_px: 4, or 8: a grid that the importer knows, with cells of 8x8 px.
+    """
+    cells = (WIDTH // stride_px) * (HEIGHT // stride_px)
     nodes = [
         helper.make_node("Cast", ["images"], ["grey"], to=TensorProto.FLOAT),
         helper.make_node("Mul", ["grey", "per_255"], ["values"]),
-        _convolution("stem", "values", "stem", kernel=6, stride=4),
+        _convolution("stem", "values", "stem", kernel=stride_px + 2, stride=stride_px),
         helper.make_node("Relu", ["stem"], ["seen"]),
         _convolution("second", "seen", "second", kernel=3),
         helper.make_node("Relu", ["second"], ["second_seen"]),
@@ -85,8 +90,11 @@ def convolving_network(hidden_weight: float, hidden_bias: float) -> onnx.ModelPr
         nodes,
         "convolving",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 1, HEIGHT, WIDTH])],
-        [helper.make_tensor_value_info("candidates", TensorProto.FLOAT, ["N", 6, CELLS])],
-        [numpy_helper.from_array(value, name) for name, value in _constants(hidden_weight, hidden_bias).items()],
+        [helper.make_tensor_value_info("candidates", TensorProto.FLOAT, ["N", 6, cells])],
+        [
+            numpy_helper.from_array(value, name)
+            for name, value in _constants(hidden_weight, hidden_bias, stride_px).items()
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
@@ -101,14 +109,16 @@ def _convolution(name: str, reads: str, makes: str, kernel: int, stride: int = 1
     )
 
 
-def _constants(hidden_weight: float, hidden_bias: float) -> dict[str, NDArray[np.float32] | NDArray[np.int64]]:
+def _constants(
+    hidden_weight: float, hidden_bias: float, stride_px: int
+) -> dict[str, NDArray[np.float32] | NDArray[np.int64]]:
     """Channel 0 carries the mean grey from layer to layer; the others are noise of fixed seed."""
     rng = np.random.default_rng(7)
-    stem = rng.normal(0, 0.02, (CHANNELS, 1, 6, 6))
+    stem = rng.normal(0, 0.02, (CHANNELS, 1, stride_px + 2, stride_px + 2))
     second, third = rng.normal(0, 0.01, (2, CHANNELS, CHANNELS, 3, 3))
     head = rng.normal(0, 0.05, (2, 2 * CHANNELS, 1, 1))
     biases = {name: np.zeros(count) for name, count in (("stem", CHANNELS), ("second", CHANNELS), ("third", CHANNELS))}
-    stem[0], stem[DEAD] = 1 / 36, 0.0
+    stem[0], stem[DEAD] = 1 / (stride_px + 2) ** 2, 0.0
     second[0], third[0] = 0.0, 0.0
     second[0, 0], third[0, 0, 1, 1] = 1 / 9, 1.0
     biases["stem"][DEAD], biases["stem"][DEAD + 1] = -1.0, hidden_bias
@@ -116,6 +126,7 @@ def _constants(hidden_weight: float, hidden_bias: float) -> dict[str, NDArray[np
     for weights in (second, third, head):
         weights[:, DEAD + 1] *= 0.0
     head[0, 0], head[0, CHANNELS], head[1] = 6.0, 12.0, 0.0
+    boxes = _boxes(stride_px)
     constants: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {
         "per_255": np.array(1 / 255, np.float32),
         "nothing": np.array(0, np.float32),
@@ -123,19 +134,19 @@ def _constants(hidden_weight: float, hidden_bias: float) -> dict[str, NDArray[np
         "first": np.array([0], np.int64),
         "one": np.array([1], np.int64),
         "whole": np.array([0], np.int64),
-        "rest": np.array([CELLS], np.int64),
-        "boxes": _boxes(),
+        "rest": np.array([boxes.shape[2]], np.int64),
+        "boxes": boxes,
         "head_weights": head.astype(np.float32),
-        "head_bias": np.array([-13.0, -8.0], np.float32),
+        "head_bias": np.array([-13.0 if stride_px == STRIDE_PX else -9.0, -8.0], np.float32),
     }
     for name, weights in (("stem", stem), ("second", second), ("third", third)):
         constants |= {f"{name}_weights": weights.astype(np.float32), f"{name}_bias": biases[name].astype(np.float32)}
     return constants
 
 
-def _boxes() -> NDArray[np.float32]:
-    """Centre and size of each candidate's box, (1, 4, CELLS) float32."""
-    rows, columns = HEIGHT // STRIDE_PX, WIDTH // STRIDE_PX
-    y, x = np.mgrid[0:rows, 0:columns].reshape(2, -1) * STRIDE_PX + STRIDE_PX / 2
+def _boxes(stride_px: int) -> NDArray[np.float32]:
+    """Centre and size of each candidate's box, (1, 4, cells) float32."""
+    rows, columns = HEIGHT // stride_px, WIDTH // stride_px
+    y, x = np.mgrid[0:rows, 0:columns].reshape(2, -1) * stride_px + stride_px / 2
     size = np.full_like(x, BOX_PX)
     return np.stack([x, y, size, size]).astype(np.float32)[None]

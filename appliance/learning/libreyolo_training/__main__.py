@@ -100,6 +100,7 @@ def _options(plan: dict[str, Any], work: Path, device: str, curve: Curve) -> dic
         "batch": plan["frames_in_batch"],
         "imgsz": (plan["height_px"], plan["width_px"]),
         "device": device,
+        "min_samples": plan["frames_in_epoch"],
         "workers": 0,  # a loader process would outlive this one when it is killed
         "seed": plan["seed"],
         "project": str(work),

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from appliance.errors import ModelError
 from appliance.learning.datasets import Dataset, LabelledImage, read_image
 from appliance.learning.datasets.deeppcb import board_group
@@ -170,12 +168,12 @@ def is_of(folder: Path, training: Mapping[str, Any]) -> bool:
 def golden_images(val: Dataset) -> list[LabelledImage]:
     """Choose by a fixed rule: NG images evenly spaced by name, then the middle one of the OK images."""
     chosen: list[LabelledImage] = []
-    for images, count in (
+    for images, most in (
         ([image for image in val.images if image.is_ng], GOLDEN_NG),
         ([image for image in val.images if image.is_ok], GOLDEN_OK),
     ):
-        places = np.linspace(0, len(images) - 1, min(count, len(images)) + 2)[1:-1].round().astype(int)
-        chosen += [images[place] for place in dict.fromkeys(places.tolist())]
+        count = min(most, len(images))
+        chosen += [images[(2 * place + 1) * len(images) // (2 * count)] for place in range(count)]
     return chosen
 
 

@@ -17,11 +17,13 @@ class Network:
     Attributes:
         backend: The trainer: this project's own, or libreyolo, each in an environment of its own.
         title: In a few words, for people.
+        is_square: Whether its input must be as wide as high: libreyolo exports no other YOLOX.
     """
 
     name: str
     backend: Backend
     title: str
+    is_square: bool = False
 
 
 NETWORKS: dict[str, Network] = {
@@ -29,9 +31,9 @@ NETWORKS: dict[str, Network] = {
     for network in (
         Network("nano", "appliance", "anchor-free, strides 8 and 16, ReLU: small, and quick in INT8"),
         Network("yolov3-tiny", "appliance", "Darknet's layout: three anchors at strides 16 and 32, leaky ReLU"),
-        Network("yolox-nano", "libreyolo", "0.9 M parameters, depthwise, SiLU"),
-        Network("yolox-tiny", "libreyolo", "5 M parameters, SiLU"),
-        Network("yolox-s", "libreyolo", "9 M parameters, SiLU"),
+        Network("yolox-nano", "libreyolo", "0.9 M parameters, depthwise, SiLU", is_square=True),
+        Network("yolox-tiny", "libreyolo", "5 M parameters, SiLU", is_square=True),
+        Network("yolox-s", "libreyolo", "9 M parameters, SiLU", is_square=True),
         Network("yolov9-t", "libreyolo", "2 M parameters, SiLU"),
         Network("yolov9-s", "libreyolo", "7 M parameters, SiLU"),
     )

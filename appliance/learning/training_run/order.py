@@ -15,7 +15,7 @@ from appliance.errors import ConfigError, TrainingFailed
 from appliance.learning.training.plan import Plan, Variation
 from appliance.learning.training_run.division import Division, Shares
 from appliance.learning.training_run.input_size import common_size, input_size
-from appliance.learning.training_run.networks import network_named
+from appliance.learning.training_run.networks import Network, network_named
 from appliance.learning.training_run.outcome import PLAN_FILE
 from appliance.modelling.quantise import Budget
 
@@ -109,7 +109,7 @@ def plan_of(order: TrainOrder, division: Division) -> Plan:
     """
     network = network_named(order.network)
     image_px = common_size(division.train.images)
-    width, height = order.size_px or input_size(image_px)
+    width, height = _input_px(order, network, image_px)
     given = {key: value for key, value in order.settings.items() if key not in ("variation", "epochs")}
     cut_px = int(given.get("cut_px", Plan.cut_px))
     epochs = _epochs(order, division, (width, height), image_px, cut_px)
@@ -133,6 +133,16 @@ def plan_of(order: TrainOrder, division: Division) -> Plan:
         return Plan(**values, variation=Variation(**variation))
     except TypeError as error:
         raise ConfigError(f"training settings: {error}") from error
+
+
+def _input_px(order: TrainOrder, network: Network, image_px: tuple[int, int]) -> tuple[int, int]:
+    if order.size_px is None:
+        size = input_size(image_px)
+        return (max(size), max(size)) if network.is_square else size
+    if network.is_square and order.size_px[0] != order.size_px[1]:
+        width, height = order.size_px
+        raise ConfigError(f"--size {width}x{height}: {network.name} reads square pictures, e.g. {width}x{width}")
+    return order.size_px
 
 
 def _amounts(division: Division, frame_px: int, cut_px: int) -> dict[str, int]:
