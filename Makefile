@@ -6,7 +6,7 @@ DEMO_SECONDS ?= 20
 TEST_PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-real test check soak faults bench train lock clean
+.PHONY: help setup demo demo-real test check soak faults bench train-env train train-neu train-tabs lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 - /p' Makefile
@@ -50,13 +50,34 @@ bench: setup ## figures of this machine: frame hand-off, inspection alone, camer
 	$(BIN)/appliance bench pipeline
 	$(BIN)/appliance bench delivery
 
-train: ## train the detector from DATA=/path/to/labelled/images, in an environment of its own (.venv-train)
-	@.ci/train "$(DATA)"
+BACKEND ?= appliance
+TABS ?= 2000
+TRAIN := $(BIN)/appliance train
+ARGS ?=
+
+train-env: ## PyTorch and what training needs into .venv-train; BACKEND=libreyolo: .venv-libreyolo; DEVICE=cuda
+	@.ci/train-env $(BACKEND)
+
+train: setup train-env ## train deeppcb-nano from DATA=/path/to/DeepPCB; ARGS= more options of `appliance train`
+	@test -n "$(DATA)" || { echo "error: say where the images are: make train DATA=/path/to/DeepPCB" >&2; exit 2; }
+	$(TRAIN) "$(DATA)" --name deeppcb-nano --settings examples/training/deeppcb.toml --overwrite $(ARGS)
+
+train-neu: setup train-env ## train neu-nano from DATA=/path/to/NEU-DET, into build/models: its licence isn't stated
+	@test -n "$(DATA)" || { echo "error: say where the images are: make train-neu DATA=/path/to/NEU-DET" >&2; exit 2; }
+	@mkdir -p build/models
+	$(TRAIN) "$(DATA)" --name neu-nano --settings examples/training/neu.toml --models-dir build/models --overwrite $(ARGS)
+
+train-tabs: setup train-env build/training-tabs ## train tabs-nano on TABS rendered electrode tabs
+	$(TRAIN) build/training-tabs --name tabs-nano --settings examples/training/tabs.toml --overwrite $(ARGS)
+
+build/training-tabs: # seed 1: never that of the demo
+	@mkdir -p build
+	$(BIN)/appliance dataset render-tabs --out $@ --parts $(TABS) --seed 1
 
 lock: ## rewrite the lock files from pyproject.toml
 	.ci/lock
 
 clean: ## remove what set-up and tests made
-	rm -rf .venv .venv-train build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-train .venv-libreyolo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf appliance/capture/simcam/build examples/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,10 +15,13 @@ from appliance.cli.options import ConfigOption, JsonOption
 
 # Training's modules are imported when the command runs: they would slow every other command down.
 
-_NETWORKS = "nano, yolov3-tiny; by libreyolo: yolox-nano, yolox-tiny, yolox-s, yolov9-t, yolov9-s."
+_NETWORKS = (
+    "nano (default), small, yolov3-tiny, yolov3-tiny-relu; "
+    "by libreyolo: yolox-nano, yolox-tiny, yolox-s, yolov9-t, yolov9-s."
+)
 
 _Name = Annotated[str, typer.Option("--name", help="Name of the model; its INT8 twin is called NAME-int8.")]
-_Network = Annotated[str, typer.Option("--network", help=_NETWORKS)]
+_Network = Annotated[str | None, typer.Option("--network", help=_NETWORKS)]
 _Size = Annotated[
     str | None,
     typer.Option("--size", metavar="WxH", help="Input of the network in px; default: the images', 640 at most."),
@@ -38,7 +41,7 @@ _Settings = Annotated[
 ]
 _Work = Annotated[Path | None, typer.Option("--work", help="Checkpoint, curve, page; default: build/training/NAME.")]
 _Data = Annotated[str | None, typer.Option("--data-source", help="Where the images come from, for the bundle.")]
-_Licence = Annotated[str, typer.Option("--licence", help="Under which they may be used, for the bundle.")]
+_Licence = Annotated[str | None, typer.Option("--licence", help="Under which they may be used, for the bundle.")]
 _NoQuantise = Annotated[bool, typer.Option("--no-quantise", help="Leave out the INT8 model.")]
 _Calibration = Annotated[
     Path | None, typer.Option("--calibration", help="Manifest of calibration images; default: chosen from split train.")
@@ -56,7 +59,7 @@ def train(
     dataset: DatasetArgument,
     *,
     name: _Name,
-    network: _Network = "nano",
+    network: _Network = None,
     size: _Size = None,
     epochs: _Epochs = None,
     seed: _Seed = None,
@@ -69,7 +72,7 @@ def train(
     settings: _Settings = None,
     work: _Work = None,
     data_source: _Data = None,
-    licence: _Licence = "not stated",
+    licence: _Licence = None,
     no_quantise: _NoQuantise = False,
     calibration: _Calibration = None,
     calibration_data: _CalibrationData = None,
@@ -92,12 +95,13 @@ def train(
         raise typer.BadParameter(f"--device {device}: expected auto, cpu or cuda")
     if val_share + test_share >= 1:
         raise typer.BadParameter("--val-share and --test-share: expected less than 1 together, or nothing is left")
+    told = read_settings(settings)
     order = TrainOrder(
         dataset=dataset,
         name=_checked_name(name),
         models_dir=find_models_dir(models_dir, config),
         work=work or Path("build/training") / name,
-        network=network,
+        network=network or str(told.get("network", "nano")),
         file_format=file_format,
         class_names=tuple(one.strip() for one in classes.split(",")) if classes else (),
         size_px=_size(size) if size is not None else None,
@@ -107,10 +111,10 @@ def train(
         device=device,
         val_share=val_share,
         test_share=test_share,
-        settings=read_settings(settings),
+        settings=told,
         python=python,
-        data=data_source or f"{dataset.resolve().name}, labelled images",
-        licence=licence,
+        data=data_source or str(told.get("data_source", f"{dataset.resolve().name}, labelled images")),
+        licence=licence or str(told.get("licence", "not stated")),
         command=_command(),
         quantises=not no_quantise,
         calibration=calibration,

@@ -10,11 +10,9 @@ import torch
 from appliance.learning.evaluation.detecting import LOWEST_SCORE
 from appliance.learning.training.networks import Network
 from appliance.learning.training.part import Part, frame_boxes
-from appliance.learning.training.plan import Plan
+from appliance.learning.training.plan import NMS_IOU, Plan
 from appliance.modelling import Detections
 from appliance.modelling.families.yolov8 import decoder_of
-
-NMS_IOU = 0.5
 
 
 def detect(network: Network, parts: Sequence[Part], plan: Plan, device: torch.device) -> list[Detections]:

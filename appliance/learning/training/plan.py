@@ -10,6 +10,9 @@ from typing import Any
 
 from appliance.errors import DatasetError
 
+NMS_IOU = 0.5
+"""Largest overlap of two detections of a class: in the checks on the way, and in the bundle."""
+
 
 @dataclass(frozen=True)
 class Variation:

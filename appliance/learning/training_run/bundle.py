@@ -19,6 +19,7 @@ from appliance.learning.evaluation import Evaluation, evaluate
 from appliance.learning.evaluation.detecting import BATCH
 from appliance.learning.evaluation.metrics import metrics_table
 from appliance.learning.evaluation.parts import Parts
+from appliance.learning.training.plan import NMS_IOU, Plan
 from appliance.learning.training_run.division import Division
 from appliance.learning.training_run.outcome import Outcome
 from appliance.learning.training_run.reporter import Reporter
@@ -187,13 +188,18 @@ def _golden(image: LabelledImage) -> GoldenImage:
 
 
 def _import_options(outcome: Outcome, class_names: tuple[str, ...]) -> ImportOptions:
-    options: dict[str, Any] = {"family": outcome.family, "pixel_format": "Mono8", **outcome.importing}
-    try:
-        return ImportOptions(**{**options, "classes": class_names})
-    except TypeError as error:
-        raise ModelError(
-            f"trained network: the importer doesn't know the option that its trainer gave: {error}"
-        ) from error
+    """Say what the trainer knows for sure; libreyolo's exports say it themselves, in their metadata."""
+    if outcome.family is None:
+        return ImportOptions(classes=class_names, pixel_format="Mono8")
+    return ImportOptions(
+        family=outcome.family,
+        classes=class_names,
+        pixel_format="Mono8",
+        fit="letterbox",
+        resize="linear",
+        pad_value=int(outcome.plan.get("pad_value", Plan.pad_value)),
+        nms_iou=NMS_IOU,
+    )
 
 
 def _metrics(evaluations: Mapping[str, Evaluation], division: Division) -> dict[str, Any]:

@@ -17,12 +17,14 @@ class Network:
     Attributes:
         backend: The trainer: this project's own, or libreyolo, each in an environment of its own.
         title: In a few words, for people.
+        anchors: How many it has; 0: none.
         is_square: Whether its input must be as wide as high: libreyolo exports no other YOLOX.
     """
 
     name: str
     backend: Backend
     title: str
+    anchors: int = 0
     is_square: bool = False
 
 
@@ -30,7 +32,9 @@ NETWORKS: dict[str, Network] = {
     network.name: network
     for network in (
         Network("nano", "appliance", "anchor-free, strides 8 and 16, ReLU: small, and quick in INT8"),
-        Network("yolov3-tiny", "appliance", "Darknet's layout: three anchors at strides 16 and 32, leaky ReLU"),
+        Network("small", "appliance", "the same, wider: for textures"),
+        Network("yolov3-tiny", "appliance", "Darknet's layout, leaky ReLU", anchors=6),
+        Network("yolov3-tiny-relu", "appliance", "Darknet's layout with ReLU: quicker in INT8", anchors=6),
         Network("yolox-nano", "libreyolo", "0.9 M parameters, depthwise, SiLU", is_square=True),
         Network("yolox-tiny", "libreyolo", "5 M parameters, SiLU", is_square=True),
         Network("yolox-s", "libreyolo", "9 M parameters, SiLU", is_square=True),

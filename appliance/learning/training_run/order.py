@@ -13,6 +13,7 @@ import numpy as np
 from appliance.config import read_toml
 from appliance.errors import ConfigError, TrainingFailed
 from appliance.learning.training.plan import Plan, Variation
+from appliance.learning.training_run.anchors import fitting_anchors
 from appliance.learning.training_run.division import Division, Shares
 from appliance.learning.training_run.input_size import common_size, input_size
 from appliance.learning.training_run.networks import Network, network_named
@@ -26,7 +27,8 @@ PIXELS_IN_BATCH = 2_500_000
 LEAST_BATCHES = 16
 """In an epoch: with fewer, a small set would end before anything is learnt."""
 HANDED_OVER = "dataset"
-_DECIDED_HERE = ("dataset", "file_format", "train_split", "val_split", "val_share", "class_names", "work", "network")
+_DECIDED_HERE = ("dataset", "file_format", "train_split", "val_split", "val_share", "class_names", "work")
+_BESIDE_THE_PLAN = ("epochs", "data_source", "licence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class TrainOrder:
     name: str
     models_dir: Path
     work: Path
-    network: str = "nano"
+    network: str
     file_format: str = "auto"
     class_names: tuple[str, ...] = ()
     size_px: tuple[int, int] | None = None
@@ -83,7 +85,7 @@ class TrainOrder:
 
 
 def read_settings(path: Path | None) -> dict[str, Any]:
-    """Read a settings file: fields of `Plan`, those of `Variation` in a table of that name.
+    """Read a settings file: fields of `Plan`, those of `Variation` in a table of that name, and a few more.
 
     Raises:
         ConfigError: It can't be read, or has a key that isn't one of them, or that the command decides itself.
@@ -93,10 +95,11 @@ def read_settings(path: Path | None) -> dict[str, Any]:
     told = dict(read_toml(path))
     known = {field.name for field in fields(Plan)} - set(_DECIDED_HERE)
     variation = told.get("variation", {})
-    strange = [key for key in told if key not in known and key != "epochs"]
+    strange = [key for key in told if key not in known and key not in _BESIDE_THE_PLAN]
     strange += [f"variation.{key}" for key in variation if key not in {field.name for field in fields(Variation)}]
     if strange:
-        raise ConfigError(f"{path}: unknown key {strange[0]!r}; expected some of {', '.join(sorted(known))}")
+        names = ", ".join(sorted([*known, *_BESIDE_THE_PLAN]))
+        raise ConfigError(f"{path}: unknown key {strange[0]!r}; expected some of {names}")
     return told
 
 
@@ -110,13 +113,16 @@ def plan_of(order: TrainOrder, division: Division) -> Plan:
     network = network_named(order.network)
     image_px = common_size(division.train.images)
     width, height = _input_px(order, network, image_px)
-    given = {key: value for key, value in order.settings.items() if key not in ("variation", "epochs")}
+    given = {key: value for key, value in order.settings.items() if key not in ("variation", *_BESIDE_THE_PLAN)}
     cut_px = int(given.get("cut_px", Plan.cut_px))
     epochs = _epochs(order, division, (width, height), image_px, cut_px)
+    if "anchors" in given:
+        given["anchors"] = tuple(tuple(anchor) for anchor in given["anchors"])
     variation = dict(order.settings.get("variation", {}))
     if "negative_classes" in variation:
         variation["negative_classes"] = tuple(variation["negative_classes"])
     values = {
+        "anchors": _anchors(division, network, min(width / image_px[0], height / image_px[1]), order),
         **_amounts(division, width * height, cut_px),
         **given,
         **epochs,
@@ -143,6 +149,13 @@ def _input_px(order: TrainOrder, network: Network, image_px: tuple[int, int]) ->
         width, height = order.size_px
         raise ConfigError(f"--size {width}x{height}: {network.name} reads square pictures, e.g. {width}x{width}")
     return order.size_px
+
+
+def _anchors(division: Division, network: Network, scale: float, order: TrainOrder) -> tuple[tuple[float, float], ...]:
+    if not network.anchors:
+        return ()
+    boxes = np.concatenate([image.boxes for image in division.train.images])
+    return fitting_anchors((boxes[:, 2:] - boxes[:, :2]) * np.float32(scale), network.anchors, order.shares.seed)
 
 
 def _amounts(division: Division, frame_px: int, cut_px: int) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,7 +35,6 @@ class Outcome:
         plan: The one that the child worked by.
         best_epoch: Whose weights were exported; 0 where that isn't one epoch's.
         family: Decode family of the exported network; None: the importer finds out.
-        importing: Further options of the importer that the trainer knows for sure (fit, pad_value, decode …).
     """
 
     plan: Mapping[str, Any]
@@ -47,7 +46,6 @@ class Outcome:
     parameters: int
     family: str | None
     machine: str
-    importing: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, work: Path) -> Self:
@@ -72,7 +70,6 @@ class Outcome:
                 parameters=int(told["parameters"]),
                 family=told.get("family"),
                 machine=str(told["machine"]),
-                importing=dict(told.get("importing") or {}),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TrainingFailed(f"{path}: not an outcome of a training: {type(error).__name__} {error}") from error

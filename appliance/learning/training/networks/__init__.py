@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from appliance.learning.training.networks import nano
+from appliance.learning.training.networks import nano, yolov3_tiny
 from appliance.learning.training.networks.network import Network
 from appliance.learning.training.plan import Plan
 
@@ -13,4 +13,6 @@ __all__ = ["NETWORKS", "Network"]
 NETWORKS: dict[str, Callable[[Plan], Network]] = {
     "nano": nano.build,
     "small": nano.build_small,
+    "yolov3-tiny": yolov3_tiny.build,
+    "yolov3-tiny-relu": yolov3_tiny.build_relu,
 }
