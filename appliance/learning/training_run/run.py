@@ -33,6 +33,7 @@ from appliance.modelling.quantise import read_calibration_set
 PAGE_FILE = "training.html"
 CHECKPOINT_FILE = "checkpoint.pt"
 YOLO_SET = "yolo"
+USELESS_MAP50 = 0.1
 LIBREYOLO_FOLDERS = ("kept", "libreyolo")
 
 
@@ -42,7 +43,7 @@ class Trained:
 
     Attributes:
         quantised: None where it wasn't asked for, or could not be done: `unquantised` then says why, else it is "".
-        warnings: What is missing in the images.
+        warnings: What is missing in the images, and in the model.
     """
 
     plan: Plan
@@ -98,6 +99,7 @@ def train(order: TrainOrder, reporter: Reporter) -> Trained:
             run_child(command, order.work, lock, _Ear(plan, reporter).hear)
         outcome = Outcome.read(order.work)
         made = _bundle(order, plan, outcome, division, reporter)
+        warnings += _tell_end(made, reporter)
         page = order.work / PAGE_FILE
         page.write_text(training_page(made.bundle, made.evaluations, warnings), encoding="utf-8")
         quantised, reason = _quantised(order, made, division, reporter)
@@ -148,6 +150,17 @@ def _tell_start(plan: Plan, division: Division, reporter: Reporter) -> list[str]
     for warning in warnings:
         reporter.say(f"warning: {warning}")
     return warnings
+
+
+def _tell_end(made: Made, reporter: Reporter) -> list[str]:
+    map50 = made.evaluations["val"].map50
+    if map50 is None or map50 >= USELESS_MAP50:
+        return []
+    warning = (
+        f"the model has learned next to nothing (mAP@0.5 {map50:.4f} on val): train longer, or see the page for why"
+    )
+    reporter.say(f"warning: {warning}")
+    return [warning]
 
 
 def _forget(work: Path) -> None:
