@@ -10,13 +10,13 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from appliance.learning.libreyolo_training.curve import Curve
+from appliance.learning.machine import machine_in_words
 
 FAMILIES = {"yolox": ("LibreYOLOX", {"nano": "n", "tiny": "t"}), "yolov9": ("LibreYOLO9", {})}
 """First part of a network's name to libreyolo's class, and its letters for sizes where they aren't the name's own."""
@@ -76,7 +76,7 @@ def _train(plan: dict[str, Any], work: Path, say: Any) -> None:
         "minutes": round(curve.minutes, 1),
         "epochs": curve.epochs_done,
         "best_epoch": curve.best_epoch,
-        "machine": _machine(plan["threads"], device),
+        "machine": machine_in_words(plan["threads"], device),
     }
     partial = work / "outcome.partial"
     partial.write_text(json.dumps(outcome, indent=1) + "\n", encoding="utf-8")
@@ -146,12 +146,6 @@ def _device(wanted: str, torch: Any) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return wanted
-
-
-def _machine(threads: int, device: str) -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown CPU")
-    return f"{model}, {platform.machine()}, {threads} threads, {'no GPU' if device == 'cpu' else device}"
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import ApplianceError, DatasetError, ExitCode
+from appliance.learning.machine import machine_in_words
 from appliance.learning.training.part import load_parts, model_input_of
 from appliance.learning.training.plan import Plan
 from appliance.learning.training.progress import Report
@@ -64,7 +64,7 @@ def _train(plan: Plan) -> None:
         "minutes": round(trained.progress.minutes, 1),
         "epochs": trained.progress.epoch,
         "best_epoch": trained.progress.best_epoch,
-        "machine": _machine(plan, str(trainer.device)),
+        "machine": machine_in_words(plan.threads, str(trainer.device)),
     }
     _write(plan.work_folder / OUTCOME_FILE, outcome)
 
@@ -74,12 +74,6 @@ def _write(path: Path, outcome: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(outcome, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
-
-
-def _machine(plan: Plan, device: str) -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown CPU")
-    return f"{model}, {platform.machine()}, {plan.threads} threads, {'no GPU' if device == 'cpu' else device}"
 
 
 if __name__ == "__main__":

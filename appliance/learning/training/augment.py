@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.learning.boards import draw_defect
+from appliance.learning.datasets.orientation import turned
 from appliance.learning.training.part import Part
 from appliance.learning.training.plan import Plan
 
@@ -77,27 +78,9 @@ def heal(part: Part, chosen: NDArray[np.bool_]) -> Part:
 
 
 def orient(part: Part, view: int, *, lean_px: float = 0.0) -> Part:
-    """Return one of the eight flips and quarter turns; view 0 is the part itself.
-
-    Args:
-        lean_px: How much wider the set's boxes are to the left and top than to the right and bottom. Boxes of turned
-            pictures keep that habit; otherwise their place would be a matter of chance.
-    """
-    pixels, boxes = part.pixels, part.boxes
-    if view & 1:
-        pixels = pixels[:, ::-1]
-        width = pixels.shape[1]
-        boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
-        boxes[:, [0, 2]] -= np.float32(lean_px)
-    if view & 2:
-        pixels = pixels[::-1]
-        height = pixels.shape[0]
-        boxes = np.stack([boxes[:, 0], height - boxes[:, 3], boxes[:, 2], height - boxes[:, 1]], axis=1)
-        boxes[:, [1, 3]] -= np.float32(lean_px)
-    if view & 4:
-        pixels = pixels.T
-        boxes = boxes[:, [1, 0, 3, 2]]
-    return replace(part, pixels=np.ascontiguousarray(pixels), boxes=boxes, size_px=None)
+    """Return one of the eight orientations, as `turned`; view 0 is the part itself."""
+    pixels, boxes = turned(part.pixels, part.boxes, view, lean_px=lean_px)
+    return replace(part, pixels=pixels, boxes=boxes, size_px=None)
 
 
 def zoom(part: Part, scale: float, rng: np.random.Generator, *, pad_value: int = 255) -> Part:
