@@ -60,7 +60,8 @@ train-env: ## PyTorch and what training needs into .venv-train; BACKEND=libreyol
 
 train: setup train-env ## train deeppcb-nano from DATA=/path/to/DeepPCB; ARGS= more options of `appliance train`
 	@test -n "$(DATA)" || { echo "error: say where the images are: make train DATA=/path/to/DeepPCB" >&2; exit 2; }
-	$(TRAIN) "$(DATA)" --name deeppcb-nano --settings examples/training/deeppcb.toml --overwrite $(ARGS)
+	$(TRAIN) "$(DATA)" --name deeppcb-nano --settings examples/training/deeppcb.toml \
+		--calibration calibration/int8/deeppcb --overwrite $(ARGS)
 
 train-neu: setup train-env ## train neu-nano from DATA=/path/to/NEU-DET, into build/models: its licence isn't stated
 	@test -n "$(DATA)" || { echo "error: say where the images are: make train-neu DATA=/path/to/NEU-DET" >&2; exit 2; }
@@ -76,6 +77,7 @@ build/training-tabs: # seed 1: never that of the demo
 
 lock: ## rewrite the lock files from pyproject.toml
 	.ci/lock
+	.ci/lock-training
 
 clean: ## remove what set-up and tests made
 	rm -rf .venv .venv-train .venv-libreyolo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

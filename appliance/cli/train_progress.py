@@ -43,6 +43,10 @@ class TrainProgress:
         """See `Reporter`."""
         self._console.print(line, highlight=False, markup=False)
 
+    def begin(self, epochs: int) -> None:
+        """See `Reporter`."""
+        self._total_epochs = epochs
+
     def step(self, epochs_done: float | None, loss: float | None, minutes_left: float | None) -> None:
         """See `Reporter`."""
         if self._total_epochs and epochs_done is not None:

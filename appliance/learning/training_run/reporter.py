@@ -44,6 +44,10 @@ class Reporter(Protocol):
         """Tell one thing worth a line."""
         ...
 
+    def begin(self, epochs: int) -> None:
+        """Tell that the training begins, and how many epochs it has at most."""
+        ...
+
     def step(self, epochs_done: float | None, loss: float | None, minutes_left: float | None) -> None:
         """Tell how far the training is, between epochs."""
         ...

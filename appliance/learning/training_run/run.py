@@ -34,6 +34,8 @@ PAGE_FILE = "training.html"
 CHECKPOINT_FILE = "checkpoint.pt"
 YOLO_SET = "yolo"
 USELESS_MAP50 = 0.1
+_ESTIMATE_AT = 3
+"""Which step event: the first steps are slow, and no measure of the others."""
 LIBREYOLO_FOLDERS = ("kept", "libreyolo")
 
 
@@ -96,6 +98,7 @@ def train(order: TrainOrder, reporter: Reporter) -> Trained:
         settle_plan(plan, order.work, restarts=order.restarts)
         if not (order.work / OUTCOME_FILE).is_file():
             reporter.say(f"training {network.name} for {plan.epochs} epochs at most, seed {plan.seed}")
+            reporter.begin(plan.epochs)
             run_child(command, order.work, lock, _Ear(plan, reporter).hear)
         outcome = Outcome.read(order.work)
         made = _bundle(order, plan, outcome, division, reporter)
@@ -111,7 +114,7 @@ class _Ear:
 
     def __init__(self, plan: Plan, reporter: Reporter) -> None:
         self._plan, self._reporter = plan, reporter
-        self._has_estimated = False
+        self._steps = 0
 
     def hear(self, event: dict[str, Any]) -> None:
         """Take one event; those of kinds unknown here are skipped."""
@@ -121,12 +124,16 @@ class _Ear:
         elif kind == "note":
             self._reporter.say(str(event.get("text", ""))[:300])
         elif kind == "step":
-            if not self._has_estimated and isinstance(left, int | float):
-                self._has_estimated = True
-                self._reporter.say(f"about {left:.0f} minutes, by the first steps on this machine")
+            self._steps += 1
+            if self._steps == _ESTIMATE_AT and isinstance(left, int | float):
+                self._reporter.say(f"estimate, by the first steps on this machine: {_duration(left)} at most")
             self._reporter.step(*(_number(event, name) for name in ("epochs", "loss", "minutes_left")))
         elif kind == "epoch" and (done := EpochDone.of(event, self._plan.epochs)) is not None:
             self._reporter.epoch(done)
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _number(event: dict[str, Any], name: str) -> float | None:
