@@ -161,8 +161,7 @@ def _anchors(division: Division, network: Network, scale: float, order: TrainOrd
 def _amounts(division: Division, frame_px: int, cut_px: int) -> dict[str, int]:
     """Choose batches and epochs by how much there is to look at: few parts are looked at more often in an epoch."""
     parts = len(division.train.images)
-    batch = min(64, max(4, round(PIXELS_IN_BATCH / frame_px)))
-    cuts = min(256, max(16, round(PIXELS_IN_BATCH / cut_px**2)))
+    batch, cuts = (8 * min(32, max(1, round(PIXELS_IN_BATCH / px / 8))) for px in (frame_px, cut_px**2))
     return {
         "frames_in_batch": batch,
         "cuts_in_batch": cuts,
