@@ -27,7 +27,7 @@ from appliance.learning.training_run.order import HANDED_OVER, TrainOrder, plan_
 from appliance.learning.training_run.outcome import CURVE_FILE, NETWORK_FILE, OUTCOME_FILE, PLAN_FILE, Outcome
 from appliance.learning.training_run.page import training_page
 from appliance.learning.training_run.reporter import EpochDone, Reporter
-from appliance.learning.training_run.score import EVERY_WAY, FLIPPED, UPRIGHT
+from appliance.learning.training_run.score import EVERY_WAY, FLIPPED, MIRRORED, UPRIGHT
 from appliance.modelling.quantise import read_calibration_set
 
 PAGE_FILE = "training.html"
@@ -207,6 +207,8 @@ def _views(plan: Plan) -> Sequence[int]:
     """Return the orientations that the network has learned."""
     if not plan.variation.flips:
         return UPRIGHT
+    if network_named(plan.network).backend == "libreyolo":
+        return MIRRORED
     return EVERY_WAY if plan.variation.turns and plan.width_px == plan.height_px else FLIPPED
 
 

@@ -17,9 +17,10 @@ from appliance.modelling.detector import Detector
 from appliance.modelling.pixels import Pixels
 
 UPRIGHT = (0,)
+MIRRORED = (0, 1)
 FLIPPED = (0, 1, 2, 3)
 EVERY_WAY = (0, 1, 2, 3, 4, 5, 6, 7)
-_WORDS = {1: "as they are", 4: "in their four flips", 8: "in their eight orientations"}
+_WORDS = {1: "as they are", 2: "and their mirror images", 4: "in their four flips", 8: "in their eight orientations"}
 
 
 def choose_score(
