@@ -24,6 +24,7 @@ EPOCHS = 60
 CUT_SHARE = 5 / 6
 """Of the epochs look at cuttings, where a frame is mostly background."""
 PIXELS_IN_BATCH = 2_500_000
+CUTS_OF_PART = 4
 LEAST_BATCHES = 16
 """In an epoch: with fewer, a small set would end before anything is learnt."""
 HANDED_OVER = "dataset"
@@ -161,13 +162,18 @@ def _anchors(division: Division, network: Network, scale: float, order: TrainOrd
 def _amounts(division: Division, frame_px: int, cut_px: int) -> dict[str, int]:
     """Choose batches and epochs by how much there is to look at: few parts are looked at more often in an epoch."""
     parts = len(division.train.images)
-    batch, cuts = (8 * min(32, max(1, round(PIXELS_IN_BATCH / px / 8))) for px in (frame_px, cut_px**2))
+    frames, cuts = _batch(frame_px, parts), _batch(cut_px**2, CUTS_OF_PART * parts)
     return {
-        "frames_in_batch": batch,
+        "frames_in_batch": frames,
         "cuts_in_batch": cuts,
-        "frames_in_epoch": max(parts, LEAST_BATCHES * batch),
-        "cuts_in_epoch": max(4 * parts, LEAST_BATCHES * cuts),
+        "frames_in_epoch": max(parts, LEAST_BATCHES * frames),
+        "cuts_in_epoch": max(CUTS_OF_PART * parts, LEAST_BATCHES * cuts),
     }
+
+
+def _batch(picture_px: int, pictures: int) -> int:
+    """Return a multiple of 8: as many as memory and caches like, but an epoch shall have some batches."""
+    return 8 * max(1, min(round(PIXELS_IN_BATCH / picture_px / 8), pictures // LEAST_BATCHES // 8))
 
 
 def _epochs(
