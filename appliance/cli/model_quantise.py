@@ -1,7 +1,6 @@
 """`appliance model quantize|calibration-set`: make a detector faster in INT8, and prove that it finds the same."""
 
 import json
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from appliance.cli.model_choice import ModelsDirOption, find_bundle, find_models_dir
 from appliance.cli.model_evaluate import ClassesOption, FormatOption, MapOption, read_labelled
-from appliance.cli.options import ConfigOption, JsonOption
+from appliance.cli.options import ConfigOption, JsonOption, typed_command
 from appliance.errors import ConfigError, DatasetError, ModelError
 from appliance.modelling import load_bundle
 
@@ -97,7 +96,7 @@ def quantize(
     reported = validation.report(bundle, best) if outcome.holds else None
     if outcome.holds:
         metrics = validation.metrics(best)
-        write_quantised(outcome, folder, made_by=_command(), dataset=validation.described, metrics=metrics)
+        write_quantised(outcome, folder, made_by=typed_command(), dataset=validation.described, metrics=metrics)
     if as_json:
         print(json.dumps(quantise_document(outcome, folder, reported), indent=2))
     else:
@@ -156,11 +155,6 @@ def _methods(said: str) -> tuple[str, ...]:
     if unknown := [word for word in chosen if word not in METHODS]:
         raise typer.BadParameter(f"--methods {unknown[0]!r}: expected some of {', '.join(METHODS)}")
     return chosen
-
-
-def _command() -> str:
-    """What was typed, paths by their last part alone: folders of the machine are nobody's business."""
-    return shlex.join(["appliance", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])
 
 
 @contextmanager

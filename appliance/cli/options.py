@@ -1,6 +1,8 @@
 """Options that several commands share."""
 
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,3 +25,8 @@ def check_html(path: Path | None, option: str = "--html") -> None:
         raise typer.BadParameter(
             f"{option} {path}: expected a file name ending in .html in a folder that may be written"
         )
+
+
+def typed_command() -> str:
+    """What was typed, paths by their last part alone: folders of the machine are nobody's business."""
+    return shlex.join(["appliance", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])

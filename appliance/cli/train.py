@@ -1,7 +1,6 @@
 """`appliance train`: labelled images in, a verified, evaluated and quantised model out."""
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from rich.console import Console
 
 from appliance.cli.model_choice import ModelsDirOption, find_models_dir
 from appliance.cli.model_evaluate import ClassesOption, DatasetArgument, FormatOption
-from appliance.cli.options import ConfigOption, JsonOption
+from appliance.cli.options import ConfigOption, JsonOption, typed_command
 
 # Training's modules are imported when the command runs: they would slow every other command down.
 
@@ -115,7 +114,7 @@ def train(
         python=python,
         data=data_source or str(told.get("data_source", f"{dataset.resolve().name}, labelled images")),
         licence=licence or str(told.get("licence", "not stated")),
-        command=_command(),
+        command=typed_command(),
         quantises=not no_quantise,
         calibration=calibration,
         calibration_data=calibration_data,
@@ -153,8 +152,3 @@ def _size(said: str) -> tuple[int, int]:
     if not all(64 <= side <= 4096 and side % 32 == 0 for side in sides):
         raise typer.BadParameter(f"--size {said}: expected WIDTHxHEIGHT in px, multiples of 32, e.g. 640x480")
     return sides[0], sides[1]
-
-
-def _command() -> str:
-    """What was typed, paths by their last part alone: folders of the machine are nobody's business."""
-    return shlex.join(["appliance", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])
