@@ -6,9 +6,8 @@ Every figure is measured through the bundle as the appliance runs it: its ONNX f
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +94,7 @@ def make_bundle(
         ModelError: The gate refuses the bundle.
         DatasetError: An image can't be read.
     """
+    shutil.rmtree(work / "imported", ignore_errors=True)
     order = ImportOrder(
         file=outcome.network,
         name=name,
@@ -121,7 +121,10 @@ def make_bundle(
     bundle = write_bundle(folder, contract)
     reporter.say("gate")
     verify(bundle)
-    return Made(bundle, folder, evaluations)
+    of_bundle = {"contract_sha256": bundle.contract_sha256}  # written after the measurement, which it contains
+    return Made(
+        bundle, folder, {split: replace(one, model={**one.model, **of_bundle}) for split, one in evaluations.items()}
+    )
 
 
 def put_bundle(made: Made, target: Path) -> Made:
@@ -130,12 +133,12 @@ def put_bundle(made: Made, target: Path) -> Made:
     Raises:
         ModelError: The folder can't be written.
     """
+    draft = target.with_name(f".{target.name}.trained")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".training-{target.name}-", dir=target.parent))
-        shutil.copytree(made.folder, folder, dirs_exist_ok=True)  # the work folder may be on another disk
-        folder.chmod(0o755)
-        put_in_place(folder, target)
+        for leftover in (draft, draft.with_name(f"{draft.name}-old")):  # of a command that was killed here
+            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.copytree(made.folder, draft)  # the work folder may be on another disk
+        put_in_place(draft, target)
     except OSError as error:
         raise ModelError(f"model bundle {target}: can't be written: {error.strerror}") from error
     return Made(load_bundle(target), target, made.evaluations)

@@ -96,7 +96,9 @@ def train(order: TrainOrder, reporter: Reporter) -> Trained:
                 progress=lambda done, total: reporter.progress("writing the set for libreyolo", done, total),
             )
         settle_plan(plan, order.work, restarts=order.restarts)
-        if not (order.work / OUTCOME_FILE).is_file():
+        if (order.work / OUTCOME_FILE).is_file():
+            reporter.say(f"the training in {order.work} has ended: its model is made again; --restart trains anew")
+        else:
             reporter.say(f"training {network.name} for {plan.epochs} epochs at most, seed {plan.seed}")
             reporter.begin(plan.epochs)
             run_child(command, order.work, lock, _Ear(plan, reporter).hear)

@@ -96,6 +96,7 @@ def test_killed_at_any_moment_the_same_command_ends_with_a_measured_and_quantise
     assert bundle.training is not None
     assert (bundle.training.licence, bundle.training.best_epoch, bundle.training.parts["train"]) == ("ours", 4, 12)
     assert {split: figures.ng_parts for split, figures in bundle.metrics.items()} == {"val": 4, "test": 2}
+    assert document["metrics"]["val"]["model"]["contract_sha256"] == bundle.contract_sha256
     assert document["metrics"]["val"]["map50"] == pytest.approx(bundle.metrics["val"].map50, abs=1e-4)
     assert [case.verdict for case in bundle.golden_cases()] == ["NG", "NG", "NG", "OK"]
     assert int8.quantisation is not None
