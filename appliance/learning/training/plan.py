@@ -13,6 +13,8 @@ from appliance.errors import DatasetError
 NMS_IOU = 0.5
 """Largest overlap of two detections of a class: in the checks on the way, and in the bundle."""
 
+_PLACES = frozenset({"threads", "device", "work", "dataset", "file_format", "train_split", "val_split", "val_share"})
+
 
 @dataclass(frozen=True)
 class Variation:
@@ -109,8 +111,8 @@ class Plan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a run must share with the one it goes on from: all but where and on what it runs."""
-        return {name: value for name, value in self.as_dict().items() if name not in ("threads", "device", "work")}
+        """What a run must share with the one it goes on from: all but where it runs and where its images are read."""
+        return {name: value for name, value in self.as_dict().items() if name not in _PLACES}
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can say of it; `from_dict` reads it back."""
