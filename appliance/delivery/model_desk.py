@@ -95,6 +95,7 @@ class ModelDesk:
         self._choices = self._file.read()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="choices")
         self._activation: _Activation | None = None
+        self._noted: dict[str, ModelEvent] = {}
         self._unsaved: ModelEvent | None = None
         self._saving: Future[str | None] | None = None
         self._save_at_ns = 0
@@ -167,20 +168,35 @@ class ModelDesk:
         if self._activation is not None:
             self._go_on(self._activation, now_ns)
         self._fall_back_if_due(now_ns)
+        if reports is None:
+            self.has_told(self._rules.recipes.models.untold())
+
+    def move_missed(self, now_ns: int) -> None:
+        """Move moments that come too soon to be told now; for the last look at the clock before the inspector is told.
+
+        Whatever came since a moment was fixed may have taken longer than its lead: a full socket, a machine that stood
+        still.
+        """
         for change in self._rules.recipes.models.untold():
-            if reports is None:
-                self.has_told([change])
-            elif change.from_ns < now_ns + LEAD_NS // 2:  # nobody heard of it in time: it may still be moved
-                self._note(
-                    ModelChange(change.recipe, change.model, self._moment(change.recipe, now_ns), change.revision)
-                )
+            if change.from_ns < now_ns + LEAD_NS // 2:
+                moment_ns = self._moment(change.recipe, now_ns)
+                self._note(ModelChange(change.recipe, change.model, moment_ns, change.revision))
 
     def has_told(self, changes: Iterable[ModelChange]) -> None:
-        """The inspector knows these moments: they are final."""
+        """The inspector knows these moments: they are final, and everybody else may know them."""
         for change in changes:
-            self._rules.note(model_note(self._rules.recipes.models.told(change.recipe)))
+            final = self._rules.recipes.models.told(change.recipe)
+            self._rules.note(model_note(final))
+            event = self._noted.pop(change.recipe, None)
+            if event is not None:
+                self._tell(replace(event, from_ns=final.from_ns))
+            activation = self._activation
+            if event is not None and activation is not None and activation.event == event:
+                self._end(activation, ControlStatus.OK, "", {"effective_at": wall_from_monotonic(final.from_ns)})
 
     def _go_on(self, activation: _Activation, now_ns: int) -> None:
+        if activation.request.recipe in self._noted:
+            return
         recipe, new = activation.request.recipe, activation.new
         report = self._reports.get(self._plan(recipe, new).key)
         if activation.saving is not None:
@@ -209,8 +225,7 @@ class ModelDesk:
             told = "the choice is stored, but the runtime directory is full: it is carried out at the next start"
             self._end(activation, ControlStatus.REFUSED, told)
             return
-        self._changed(replace(activation.event, from_ns=change.from_ns))
-        self._end(activation, ControlStatus.OK, "", {"effective_at": wall_from_monotonic(change.from_ns)})
+        self._changed(activation.event)
 
     def _end(
         self, activation: _Activation, status: ControlStatus, told: str, more: dict[str, Any] | None = None
@@ -246,9 +261,8 @@ class ModelDesk:
             return
         old = self._pinned(plan.model)
         self._choose(plan.name, previous, OURSELVES, fell_back_from=old)
-        change = ModelChange(plan.name, previous, self._moment(plan.name, now_ns), self._choices.revision)
-        self._note(change)
-        event = ModelEvent("fell_back", plan.name, old, previous, OURSELVES, failed.detail, change.from_ns)
+        self._note(ModelChange(plan.name, previous, self._moment(plan.name, now_ns), self._choices.revision))
+        event = ModelEvent("fell_back", plan.name, old, previous, OURSELVES, failed.detail)
         self._unsaved, self._save_at_ns = event, now_ns
         self._changed(event)
 
@@ -323,10 +337,11 @@ class ModelDesk:
         return is_noted
 
     def _changed(self, event: ModelEvent) -> None:
+        """A moment is noted; what it is in the end stands in the event once the inspector knows it."""
         self.health.changed(event.recipe)
         how = event.word.replace("_", " ")
         log.warning("recipe %s: model %s in place of %s, %s by %s", event.recipe, event.new, event.old, how, event.by)
-        self._tell(event)
+        self._noted[event.recipe] = event
 
     def _choose(
         self, recipe: str, model: ModelRef, by: str, previous: ModelRef | None = None,

@@ -1,6 +1,7 @@
 """What publisher and inspector say to each other of recipes and models: what is wanted, and how far it is."""
 
 import contextlib
+import time
 
 from appliance import seqpacket
 from appliance.delivery.control_desk import ControlDesk
@@ -23,6 +24,7 @@ class PlanTalk:
         reports = inspector.reports if inspector is not None else None
         self._models.step(reports, now_ns)
         if inspector is not None:
+            self._models.move_missed(time.monotonic_ns())
             self._tell(inspector, self._wanted(now_ns))
         if self._desk.wanted_recipes:
             by_key = {report.key: report for report in reports or ()}

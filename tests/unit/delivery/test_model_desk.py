@@ -1,3 +1,5 @@
+import contextlib
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -5,17 +7,24 @@ from typing import Any
 
 import pytest
 
+from appliance import seqpacket
 from appliance.config import Recipe
 from appliance.delivery.assembly import PartPlan
+from appliance.delivery.control_desk import ControlDesk
+from appliance.delivery.ledger import Ledger
 from appliance.delivery.line_rules import LineRules
+from appliance.delivery.line_state import LineState
 from appliance.delivery.model_desk import LEAD_NS, Answer, ModelDesk, ModelEvent
 from appliance.delivery.notes import NoteFile
+from appliance.delivery.peer import Peer
+from appliance.delivery.plan_talk import PlanTalk
 from appliance.delivery.recipes import RecipeBook, RecipeShelf
 from appliance.messages import Finding, ModelIdentity, ModelRef, Reason, VerdictWord
 from appliance.messages.control import ControlStatus, ModelActivate
-from appliance.messages.plan import PlanReport, PlanState
+from appliance.messages.plan import PlanReport, PlanState, decode_plans
 from appliance.rollout import ChoicesFile, ModelChoice, read_audit, read_choices
 from appliance.rollout.choices import ChosenModel
+from appliance.testing.patience import PATIENCE_S
 
 MS = 1_000_000
 SHA = {"one": "1" * 64, "two": "2" * 64, "three": "3" * 64}
@@ -62,15 +71,20 @@ class Bench:
     def turn(self, *, is_told: bool = True) -> None:
         """One turn of the publisher's loop."""
         self.now_ns += 10 * MS
-        refs = [ModelRef("one"), *(ModelRef(name, sha) for name, sha in SHA.items())]
-        reports = [PlanReport("sha-a", ref, self.states[ref.name], self.identity(ref), "boom") for ref in refs]
+        reports = self.reports()
         self.desk.learn(reports)
         self.desk.step(reports, self.now_ns)
+        self.desk.move_missed(self.now_ns)
         if is_told:
             self.desk.has_told(self.rules.recipes.models.untold())
 
+    def reports(self) -> list[PlanReport]:
+        """What the inspector says of every model."""
+        refs = [ModelRef("one"), *(ModelRef(name, sha) for name, sha in SHA.items())]
+        return [PlanReport("sha-a", ref, self.states[ref.name], self.identity(ref), "boom") for ref in refs]
+
     def until(self, is_so: Callable[[], object]) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE_S
         while not is_so():
             assert time.monotonic() < end
             self.turn()
@@ -141,19 +155,48 @@ def test_a_model_that_can_not_be_loaded_leaves_no_trace(bench: Bench) -> None:
     assert not list(read_audit(bench.folder))
 
 
-def test_a_moment_that_nobody_heard_of_is_moved(bench: Bench) -> None:
+def test_a_moment_that_nobody_heard_of_is_moved_and_answered_for_when_it_is_final(bench: Bench) -> None:
     bench.turn()
     bench.activate("two")
-    while not bench.answers:
+    end = time.monotonic() + PATIENCE_S
+    while not bench.rules.recipes.models.untold():
+        assert time.monotonic() < end
         bench.turn(is_told=False)
         time.sleep(0.001)
     for _ in range(20):
         bench.turn(is_told=False)
+    assert (bench.answers, bench.events) == ([], [])
+    bench.turn()
+    assert bench.rules.recipes.models.untold() == []
     change = bench.rules.recipes.models.newest("a")
     assert change is not None
     assert change.from_ns > bench.now_ns
-    bench.turn()
-    assert bench.rules.recipes.models.untold() == []
+    assert [(event.word, event.from_ns) for event in bench.events] == [("activated", change.from_ns)]
+    assert bench.statuses == [ControlStatus.OK]
+
+
+def test_a_publisher_that_stood_still_tells_a_moment_that_lies_ahead(bench: Bench) -> None:
+    """From its last look at the clock to the telling more than the whole lead goes by."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ledger = Ledger(bench.folder, bench.folder, ["cam0"], bench.rules)
+    desk = ControlDesk(ledger, bench.rules, LineState(), bench.desk, dict)
+    talk = PlanTalk(bench.rules, desk, bench.desk)
+    theirs.setblocking(False)
+    with ours, theirs, contextlib.closing(ledger):
+        peer = Peer(ours, role="inspector", reports=bench.reports())
+        bench.desk.learn(peer.reports)
+        bench.activate("two")
+        end = time.monotonic() + PATIENCE_S
+        while not bench.answers:
+            assert time.monotonic() < end
+            began_ns = time.monotonic_ns()
+            talk.step(peer, began_ns - 3 * LEAD_NS)
+        change = bench.rules.recipes.models.newest("a")
+        assert change is not None
+        for message in seqpacket.drain_messages(theirs):
+            from_ns = {plan.model: plan.spans[0][0] for plan in decode_plans(message) if plan.spans}.get(TWO)
+        assert from_ns == change.from_ns
+        assert began_ns < from_ns - LEAD_NS, "a lead ahead of the very telling"
 
 
 def test_a_choice_that_is_newer_than_the_notes_is_carried_out_after_a_restart(bench: Bench) -> None:
