@@ -53,7 +53,7 @@ def test_a_line_that_suffers_every_fault_keeps_every_promise(tmp_path: Path, res
     told: list[str] = []
     with FaultedLine(tmp_path, state_dir, filler=filler, **ROOMY) as line:
         outcome = run_campaign(line, every_fault(), told.append)
-    assert outcome.judgement.broken == {}, told
+    assert not outcome.judgement.broken, "\n".join([outcome.judgement.told(), *told])
     figures = outcome.judgement.figures
     assert figures["OK"] > 0
     assert figures["NG"] > 0
@@ -73,7 +73,7 @@ def test_a_power_cut_loses_nothing_that_was_delivered_and_no_id_comes_again(
     disk = resources.enter_context(LoopDisk(tmp_path / "disk.img", tmp_path / "disk", 64))
     with FaultedLine(tmp_path, disk.folder / "state", **ROOMY) as line:
         outcome = run_power_cuts(line, disk, 1, 1, tell=lambda text: None)
-    assert outcome.judgement.broken == {}
+    assert not outcome.judgement.broken, outcome.judgement.told()
     assert outcome.judgement.figures["rows: unrecorded"] >= 1
     assert outcome.judgement.figures["pictures read"] > 0
 
@@ -83,4 +83,4 @@ def test_nonsense_at_every_socket_changes_nothing(tmp_path: Path) -> None:
     with FaultedLine(tmp_path, tmp_path / "state", **ROOMY) as line:
         outcome = fuzz_appliance(line, 4000, seed=1)
     assert {"publisher.sock", "ring.cam0.sock", "notify.sock", "zeromq"} <= set(outcome.sent)
-    assert outcome.is_kept, (outcome, line.said[-5:])
+    assert not outcome.judgement.broken, "\n".join([outcome.judgement.told(), str(outcome.sent), *line.said[-20:]])

@@ -5,17 +5,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from appliance.clock import NS_PER_S
+from appliance.clock import NS_PER_MS, NS_PER_S
 from appliance.testing.faults.evidence import Episode, Evidence, Judgement, PulseTrain
 from appliance.testing.faults.inflict import inflict
 from appliance.testing.faults.line import FaultedLine
+from appliance.testing.faults.open_parts import UnrecordedParts, unheard
 from appliance.testing.faults.picture_judge import judge_orphans, judge_pictures
 from appliance.testing.faults.plan import Fault
 from appliance.testing.faults.row_judge import judge_rows
 from appliance.testing.faults.wire_judge import judge_wire
 
 SETTLE_S = 1.0
-"""After the last recovery, before the books are closed: longer than any deadline."""
+"""After the last recovery, and after the last deadline, before the books are closed."""
+_RECORDED_WITHIN_S = 120.0
+"""The recorder has a low priority: on a machine with other work it is far behind."""
+_LATELY = 2000
+"""Messages among which those of parts that were open when the books were closed are looked for."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,9 @@ def close_books(line: FaultedLine, episodes: Sequence[Episode], first_pulse: int
     last_pulse = line.train().last_before(time.monotonic_ns())
     line.hold(SETTLE_S)
     with contextlib.suppress(AssertionError):  # what is missing then, the judges will find
-        line.until(lambda: has_rows_up_to(line, last_pulse), "the last parts to be recorded")
+        line.until(lambda: _is_heard_out(line, last_pulse), "the last parts to be heard of")
+        parts = UnrecordedParts(line.witness.heard, last_pulse)
+        line.until(lambda: not parts.left(line.mes.rows), "the last parts to be recorded", _RECORDED_WITHIN_S)
     journal = line.replay()
     last_seq = journal[-1]["seq"]
     line.until(lambda: line.mes.rows and line.mes.rows[-1]["seq"] >= last_seq, "the MES to have everything")
@@ -77,11 +84,14 @@ def close_books(line: FaultedLine, episodes: Sequence[Episode], first_pulse: int
     )
 
 
-def has_rows_up_to(line: FaultedLine, last_pulse: int) -> bool:
-    """Whether the MES holds what was heard of lately; a part's row may come before that of the part before it."""
-    recorded = {view["encoder_count"] for row in line.mes.rows[-1000:] for view in row.get("views", ())}
-    heard = {each.pulse for each in line.witness.heard[-200:]}
-    return all(pulse in recorded for pulse in heard if pulse is not None and pulse <= last_pulse)
+def _is_heard_out(line: FaultedLine, last_pulse: int) -> bool:
+    """Whether every part up to the last one was heard of, or never will be: later ones were, after its deadline."""
+    heard, train, deadline_ns = line.witness.heard, line.train(), round(line.world.deadline_ms * NS_PER_MS)
+    first_open = last_pulse - deadline_ns // train.period_ns
+    if not unheard(heard[-_LATELY:], first_open, last_pulse):
+        return True
+    over_ns = train.rises_ns(last_pulse) + deadline_ns + round(SETTLE_S * NS_PER_S)
+    return heard[-1].arrived_ns > over_ns and (heard[-1].pulse or 0) > last_pulse
 
 
 def judge(line: FaultedLine, evidence: Evidence) -> Judgement:

@@ -135,3 +135,8 @@ class Judgement:
     def count(self, name: str, number: int = 1) -> None:
         """Add to a figure."""
         self.figures[name] = self.figures.get(name, 0) + number
+
+    def told(self) -> str:
+        """Each breach in a line, then the figures: whole, where pytest shortens everything that isn't a string."""
+        breaches = [f"{promise}: {what}" for promise, breaches in self.broken.items() for what in breaches]
+        return "\n".join([*breaches, f"figures: {dict(sorted(self.figures.items()))}"])

@@ -38,7 +38,7 @@ def fuzz_report(outcome: FuzzOutcome, *, seed: int) -> dict[str, Any]:
     """Sum up what nonsense did."""
     return {
         "seed": seed,
-        "is_kept": outcome.is_kept,
+        "is_kept": not outcome.judgement.broken,
         "took_s": round(outcome.took_s, 1),
         "sent": outcome.sent,
         "restarts": outcome.restarts,

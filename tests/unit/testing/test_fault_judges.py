@@ -9,6 +9,7 @@ import pytest
 
 from appliance.testing.faults import row_judge, wire_judge
 from appliance.testing.faults.evidence import Episode, Evidence, Judgement, PulseTrain
+from appliance.testing.faults.open_parts import UnrecordedParts, unheard
 from appliance.testing.faults.plan import Fault, Kind
 from appliance.testing.faults.witness import Heard, Presence
 from appliance.testing.faults.world import World
@@ -183,3 +184,21 @@ def test_a_stopped_publisher_must_be_noticed_soon(gone_after_ms: int | None, is_
     gone = [Presence(began_ns + gone_after_ms * MS, False)] if gone_after_ms is not None else []
     judgement = judge(replace(evidence(), episodes=[episode], presences=gone))
     assert (wire_judge.NOTICED not in judgement.broken) is is_soon
+
+
+def test_every_part_that_was_heard_of_is_waited_for_however_far_its_record_is_behind() -> None:
+    given = evidence()
+    assert given.rows is not None
+    parts = UnrecordedParts(given.heard, last_pulse=15)
+    assert len(parts.left([])) == 16
+    assert parts.left(given.rows[:3]) == {("e", "cam0", 50 + pulse) for pulse in range(3, 16)}
+    rows = [*given.rows[:3], {**unrecorded(53, 60), "epoch": "j", "seq": 4}, *given.rows[11:15]]
+    rows.append({"kind": "late_finding", "ledger_epoch": "e", "camera": "cam0", "trigger_id": 65})
+    assert parts.left(rows) == {("e", "cam0", 65)}
+    assert not parts.left([*rows, *given.rows[15:]])
+
+
+def test_parts_without_a_message_are_named() -> None:
+    given = evidence()
+    drop_message(given, 5)
+    assert unheard(given.heard, 0, PARTS) == {5, PARTS}
