@@ -6,7 +6,7 @@ from pathlib import Path
 
 _REPOSITORY = Path(__file__).parents[2]
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 """A machine with other work may stand still for seconds."""
 
 

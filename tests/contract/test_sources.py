@@ -19,10 +19,10 @@ from appliance.config import CameraConfig, FeatureValue
 from appliance.errors import SourceMissing
 from appliance.ring import RingLayout, RingMemory
 from appliance.testing.grabber_rig import TRIGGERED, simulated, write_images
+from appliance.testing.patience import PATIENCE_S
 
 SLOTS = 6
 MARK = 0xA5
-PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)

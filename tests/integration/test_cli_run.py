@@ -21,7 +21,7 @@ from appliance.errors import ExitCode
 from appliance.testing.patience import PATIENCE_S, patient_recipe
 from appliance.testing.ports import free_port
 
-pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+pytestmark = pytest.mark.timeout(360)  # many processes are started and waited for
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "appliance")

@@ -27,7 +27,7 @@ from appliance.messages.control import ControlStatus
 from appliance.testing.patience import PATIENCE_S
 from appliance.testing.whole_appliance import CAMERA, WholeAppliance
 
-pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+pytestmark = pytest.mark.timeout(360)  # many processes are started and waited for
 
 SIMULATED = ("sim.result.",)
 

@@ -14,7 +14,7 @@ from appliance.messages import Reason, TriggerFlag
 from appliance.testing.grabber_rig import CAMERA, SERIAL, TRIGGERED, GrabberRig, simulated, write_images
 from appliance.testing.patience import PATIENCE_S
 
-pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+pytestmark = pytest.mark.timeout(360)  # many processes are started and waited for
 
 IMAGES = 5
 

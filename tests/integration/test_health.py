@@ -16,7 +16,7 @@ from appliance.testing.patience import PATIENCE_S
 from appliance.testing.ports import free_port
 from appliance.testing.whole_appliance import WholeAppliance
 
-pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+pytestmark = pytest.mark.timeout(360)  # many processes are started and waited for
 
 PROCESSES = {"grab-cam0", "health", "inspect", "publish", "record"}
 Samples = dict[tuple[str, *tuple[str, ...]], float]

@@ -18,7 +18,7 @@ from appliance.testing.whole_appliance import REPOSITORY
 from appliance.wire.control_lane import ControlClient
 from appliance.wire.verdict_lane import VerdictSubscriber
 
-pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+pytestmark = pytest.mark.timeout(360)  # many processes are started and waited for
 
 RECIPES = {"a": recipe_text("a"), "b": recipe_text("b", score=0.9)}
 

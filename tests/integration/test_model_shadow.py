@@ -16,7 +16,7 @@ from appliance.rollout.choices import ChosenModel
 from appliance.tally.spool import SHADOW
 from appliance.testing.model_stand import ModelStand
 
-pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+pytestmark = pytest.mark.timeout(360)  # many processes are started and waited for
 
 DARK = 90
 """The watching model gives NaN for frames that are darker; parts have 40 to 103."""

@@ -8,7 +8,7 @@ import pytest
 from appliance.rollout import read_audit, read_choices
 from appliance.testing.model_stand import ModelStand, part_image, recipe_text, white_image
 
-pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+pytestmark = pytest.mark.timeout(360)  # many processes are started and waited for
 
 FAILING = {"one": {}, "two": {"fails_on_white": True}}
 

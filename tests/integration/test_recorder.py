@@ -17,7 +17,7 @@ from appliance.testing.recorder_stand import RecorderStand
 from appliance.wire.replay import Acked, BadEpoch, Rows
 from appliance.wire.replay_client import ReplayClient
 
-pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+pytestmark = pytest.mark.timeout(360)  # many processes are started and waited for
 
 OK, NG, UNKNOWN = VerdictWord.OK, VerdictWord.NG, VerdictWord.UNKNOWN
 

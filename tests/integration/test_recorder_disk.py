@@ -17,7 +17,7 @@ from appliance.testing.faults.preload import FaultSwitch, Operation
 from appliance.testing.patience import PATIENCE_S
 from appliance.testing.recorder_stand import RecorderStand
 
-pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+pytestmark = pytest.mark.timeout(360)  # many processes are started and waited for
 
 OK, NG = VerdictWord.OK, VerdictWord.NG
 

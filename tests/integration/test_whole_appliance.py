@@ -14,7 +14,7 @@ from appliance.box.supervisor import STOP_BUDGETS_S
 from appliance.messages import Reason
 from appliance.testing.whole_appliance import START_PATIENCE_S, WholeAppliance
 
-pytestmark = pytest.mark.timeout(180)  # many processes are started and waited for
+pytestmark = pytest.mark.timeout(360)  # many processes are started and waited for
 
 PROCESSES = ("grab-cam0", "inspect", "publish", "record")
 

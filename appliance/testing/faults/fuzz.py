@@ -64,14 +64,16 @@ def fuzz_appliance(line: FaultedLine, count: int, *, seed: int) -> FuzzOutcome:
 def _is_warm(line: FaultedLine) -> bool:
     """Whether rows were stored, some with pictures, and replayed.
 
-    The recorder's first pictures and pages alone make it grow by 18 MB. How much of that came before the measuring began
-    would be a matter of luck.
+    The recorder's first pictures and pages alone make it grow by 18 MB: how much of that came before the measuring
+    began would be luck.
     """
     pictures = sum(row.get("image") is not None for row in line.mes.rows)
     return pictures >= _WARM_PICTURES and line.replayer.findings()[0] > _WARM_ROWS
 
 
-def _judge_nonsense(sent: Mapping[str, int], restarts: int, growth_mb: Mapping[str, float], judgement: Judgement) -> None:
+def _judge_nonsense(
+    sent: Mapping[str, int], restarts: int, growth_mb: Mapping[str, float], judgement: Judgement
+) -> None:
     """Nothing crashed, nothing was accepted, nobody was refused service, and no memory was lost."""
     if sent["accepted"]:
         judgement.breach(REFUSED, f"{sent['accepted']} requests were granted")

@@ -25,9 +25,9 @@ from appliance.testing.faults.preload import FaultSwitch
 from appliance.testing.faults.replayer import Replayer, read_rows
 from appliance.testing.faults.witness import Heard, Witness
 from appliance.testing.faults.world import World, make_world
+from appliance.testing.patience import PATIENCE_S
 from appliance.wire.replay_client import ReplayClient
 
-PATIENCE_S = 30.0
 _STEP_S = 0.005
 _SERIAL = "SIM-0001"
 

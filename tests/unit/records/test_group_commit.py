@@ -14,8 +14,7 @@ from appliance.records.intake import Intaken
 from appliance.records.journal import Journal
 from appliance.records.work_thread import WorkThread
 from appliance.testing.journal_records import inspection
-
-PATIENCE_S = 30.0
+from appliance.testing.patience import PATIENCE_S
 
 
 class Desk:

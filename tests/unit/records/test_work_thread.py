@@ -6,8 +6,7 @@ import threading
 import pytest
 
 from appliance.records.work_thread import WorkThread
-
-PATIENCE_S = 30.0
+from appliance.testing.patience import PATIENCE_S
 
 
 def test_results_come_back_in_order_and_in_the_owners_thread() -> None:
