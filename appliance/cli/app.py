@@ -16,7 +16,7 @@ GLOBAL_OPTIONS = ("--debug", "--verbose")
 
 
 def command_tree(noun: str | None) -> typer.Typer:
-    """Build what a command line that begins with `noun` needs: importing all commands costs half a second."""
+    """Build what a command line that begins with `noun` needs: importing all commands costs a second."""
     app = typer.Typer(
         name="appliance",
         help="Edge inspection appliance: from camera to verdict, every trigger answered.",
@@ -28,7 +28,7 @@ def command_tree(noun: str | None) -> typer.Typer:
     if noun != "stage":
         from appliance.cli.commands import add_commands  # noqa: PLC0415 (see above)
 
-        add_commands(app)
+        add_commands(app, noun)
     app.add_typer(stage.app, name="stage")
     return app
 

@@ -1,40 +1,40 @@
-"""The commands for people. Kept out of a stage's process, which must be up again soon after its death."""
+"""The commands for people, by the word they begin with. Only the one that was asked for is imported.
+
+All of them take a second of processor time to import. A stage's process imports none: it must be up again soon after
+its death.
+"""
+
+import importlib
 
 import typer
 
-from appliance.cli import (
-    bench,
-    camera,
-    dataset,
-    doctor,
-    keys,
-    line,
-    model,
-    results,
-    review,
-    run,
-    schemas,
-    status,
-    train,
-    watch,
-)
+_COMMANDS = {
+    "run": ("run", "run"),
+    "status": ("status", "status"),
+    "watch": ("watch", "watch"),
+    "doctor": ("doctor", "doctor"),
+    "schemas": ("schemas", "schemas"),
+    "camera": ("camera", "app"),
+    "line": ("line", "app"),
+    "part": ("line", "part_app"),
+    "recipe": ("line", "recipe_app"),
+    "results": ("results", "app"),
+    "model": ("model", "app"),
+    "review": ("review", "app"),
+    "dataset": ("dataset", "app"),
+    "train": ("train", "train"),
+    "keys": ("keys", "app"),
+    "bench": ("bench", "app"),
+}
+"""Word: its module in this room, and what that calls its function or its group of commands."""
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Hang them into the tree."""
-    app.command("run")(run.run)
-    app.command("status")(status.status)
-    app.command("watch")(watch.watch)
-    app.command("doctor")(doctor.doctor)
-    app.command("schemas")(schemas.schemas)
-    app.add_typer(camera.app, name="camera")
-    app.add_typer(line.app, name="line")
-    app.add_typer(line.part_app, name="part")
-    app.add_typer(line.recipe_app, name="recipe")
-    app.add_typer(results.app, name="results")
-    app.add_typer(model.app, name="model")
-    app.add_typer(review.app, name="review")
-    app.add_typer(dataset.app, name="dataset")
-    app.command("train")(train.train)
-    app.add_typer(keys.app, name="keys")
-    app.add_typer(bench.app, name="bench")
+def add_commands(app: typer.Typer, noun: str | None) -> None:
+    """Hang them into the tree: the one called `noun`, or all where there is none such (help, a misspelt word)."""
+    for word in [noun] if noun in _COMMANDS else _COMMANDS:
+        module, name = _COMMANDS[word]
+        found = getattr(importlib.import_module(f"appliance.cli.{module}"), name)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=word)
+        else:
+            app.command(word)(found)
