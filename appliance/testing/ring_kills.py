@@ -73,8 +73,8 @@ def kill_readers(folder: Path, kills: int, *, seed: int) -> dict[str, int]:
             pid = nursery.start(f"{CHILDREN}:read", str(path), "inspector", str(folder / "doomed"), seed + kill, 0.02)
             expose_for(camera, random_.uniform(0.001, 0.03))
             if kill % _WORKS_FIRST == 0:  # however slow the machine is, one in so many has read something
-                read = int(doomed.sum())
-                wait_until(lambda: camera.expose() and int(doomed.sum()) > read, "the inspector reads")
+                before = int(doomed.sum())
+                wait_until(lambda before=before: camera.expose() and int(doomed.sum()) > before, "the inspector reads")
             assert nursery.kill(pid) == -9
         wait_until(lambda: ring.status()["leased"] == 0, "every slot comes back")
         nursery.kill(witness)

@@ -50,7 +50,7 @@ replay_endpoint = "ipc://{tmp_path}/replay"
     return path
 
 
-def run(*arguments: str, timeout_s: float = 100) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, timeout_s: float = 4 * PATIENCE_S) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
 
 

@@ -35,7 +35,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if npm is None:
         pytest.skip("npm is not installed")
     command = [npm, "ci", "--offline", "--ignore-scripts", "--no-audit", "--no-fund"]
-    if subprocess.run(command, cwd=copy, capture_output=True, timeout=50, check=False).returncode != 0:
+    if subprocess.run(command, cwd=copy, capture_output=True, timeout=PATIENCE_S, check=False).returncode != 0:
         pytest.skip("zeromq for Node.js is not here; run `npm ci --ignore-scripts` in examples/node once")
     return copy
 

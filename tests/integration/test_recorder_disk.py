@@ -34,7 +34,7 @@ def switch(tmp_path: Path) -> Iterator[FaultSwitch]:
 def run(stand: RecorderStand, *words: str) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end, which is meant to come at once."""
     argv = [sys.executable, "-m", "appliance", *words, "--config", str(stand.config_path)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_a_disk_that_stalls_for_half_a_second_costs_no_picture_and_no_answer(

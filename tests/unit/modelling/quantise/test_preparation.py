@@ -17,6 +17,7 @@ from appliance.modelling.quantise.regions import find_regions
 from appliance.modelling.quantise.runtime import open_session
 from appliance.modelling.quantise.trial import contract_of
 from appliance.testing.convolving_detector import convolving_network, frame_with_square, write_convolving_bundle
+from appliance.testing.patience import PATIENCE_S
 
 SHIPPED = Path(__file__).parents[4] / "models/deeppcb-nano"
 
@@ -112,6 +113,6 @@ def test_the_same_network_comes_out_in_every_process():
         )
         for seed in ("1", "2")
     ]
-    hashes = [process.communicate(timeout=50)[0] for process in processes]
+    hashes = [process.communicate(timeout=PATIENCE_S)[0] for process in processes]
     assert hashes[0] == hashes[1]
     assert len(hashes[0].strip()) == 64
