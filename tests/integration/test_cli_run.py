@@ -112,12 +112,13 @@ def test_sigterm_ends_a_run_and_leaves_no_socket_and_no_process(running: "subpro
 
 def test_status_and_watch_follow_a_run(drained: "subprocess.Popen[str]", config: Path) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while (document := json.loads(run("status", "--config", str(config), "--json").stdout))["cameras"]["cam0"][
-        "copies_per_frame"
-    ] is None:
-        assert time.monotonic() < deadline
+    while True:
+        document = json.loads(run("status", "--config", str(config), "--json").stdout)
+        is_known = document["cameras"]["cam0"]["copies_per_frame"] is not None
+        if is_known and all(process["up"] for process in document["processes"].values()):
+            break
+        assert time.monotonic() < deadline, document
     assert document["invariant_holds"] is True
-    assert all(process["up"] for process in document["processes"].values())
     told = run("status", "--config", str(config)).stdout
     assert "verdict lane" in told
     assert "result lane ipc://" in told
