@@ -18,7 +18,7 @@ import pytest
 
 from appliance.config import load
 from appliance.errors import ExitCode
-from appliance.testing.patience import PATIENCE_S, patient_recipe
+from appliance.testing.patience import PATIENCE_S, patient_recipe, wait_for
 from appliance.testing.ports import free_port
 
 pytestmark = pytest.mark.timeout(360)  # many processes are started and waited for
@@ -27,8 +27,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "appliance")
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
+def demo_in(tmp_path: Path) -> Path:
     """The demo in directories and on a port of its own."""
     text = (ROOT / "examples/demo-real.toml").read_text()
     patient_recipe(tmp_path / "recipe.toml", 2000)
@@ -59,33 +58,90 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
 
 
 @pytest.fixture
-def running(config: Path) -> Iterator["subprocess.Popen[str]"]:
-    with start("run", "--config", str(config), "--json") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline()
-        yield process
-        if process.poll() is None:
-            process.kill()
+def config(tmp_path: Path) -> Path:
+    return demo_in(tmp_path)
 
 
-@pytest.fixture
-def drained(running: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]:
-    """A run whose verdicts nobody looks at: unread ones would fill the pipe and stop it."""
-    assert running.stdout is not None
-    reader = threading.Thread(target=running.stdout.read)
-    reader.start()
-    yield running
-    if running.poll() is None:
-        running.kill()
-    reader.join()
+class Run:
+    """`run --json` until it is told to end; a thread takes in what it prints, for a full pipe would stop it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = demo_in(folder)
+        self.said: list[str] = []
+        self.process = start("run", "--config", str(self.config), "--json")
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.said += iter(self.process.stdout.readline, "")
+
+    def end(self) -> int:
+        """SIGTERM; gives the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        self._reader.join(PATIENCE_S)
+        return self.process.wait(timeout=PATIENCE_S)
+
+    def close(self) -> None:
+        self.process.kill()
+        self._reader.join()
+        with self.process:
+            pass
 
 
-def test_json_run_prints_one_verdict_a_line_and_nothing_else(config: Path) -> None:
-    said = run("run", "--config", str(config), "--frames", "5", "--json")
-    verdicts = [json.loads(line) for line in said.stdout.splitlines()]
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """One for all tests that leave it running; the last one ends it."""
+    run = Run(tmp_path_factory.mktemp("running"))
+    try:
+        wait_for(lambda: run.said, 2 * PATIENCE_S, what="a verdict")
+        yield run
+    finally:
+        run.close()
+
+
+def test_ordered_fault_becomes_an_unknown_verdict(running: Run) -> None:
+    said = run("camera", "fault", "cam0", "black", "--count", "3", "--config", str(running.config))
     assert said.returncode == ExitCode.OK, said.stderr
+    wait_for(lambda: any(json.loads(line)["reason"] == "image_invalid" for line in list(running.said)))
+
+
+def test_status_tells_of_a_run(running: Run) -> None:
+    config = running.config
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        document = json.loads(run("status", "--config", str(config), "--json").stdout)
+        is_known = document["cameras"]["cam0"]["copies_per_frame"] is not None
+        if is_known and all(process["up"] for process in document["processes"].values()):
+            break
+        assert time.monotonic() < deadline, document
+    assert document["invariant_holds"] is True
+    told = run("status", "--config", str(config)).stdout
+    assert "verdict lane" in told
+    assert "result lane ipc://" in told
+    assert "images stored" in told
+    assert document["recorder"]["disk"]["level"] == "fine"
+
+
+def test_sigterm_ends_a_run_and_leaves_a_watcher_that_says_so_and_no_socket_and_no_process(running: Run) -> None:
+    pid = running.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    with start("watch", "--config", str(running.config), "--json") as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stderr is not None
+        assert json.loads(watcher.stdout.readline())["line"] == "demo-real"
+        assert running.end() == ExitCode.OK
+        said = ""
+        while "publisher is silent" not in said:
+            said = watcher.stderr.readline()
+        watcher.send_signal(signal.SIGINT)
+        assert watcher.wait(timeout=PATIENCE_S) == ExitCode.OK
+    runtime_dir = running.config.parent / "run"
+    assert [path.name for path in runtime_dir.iterdir() if path.is_socket() or path.name.startswith("status")] == []
+    assert len(children) >= 3
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    verdicts = [json.loads(line) for line in running.said]  # one a line and nothing else
     assert [verdict["verdict_seq"] for verdict in verdicts] == sorted(verdict["verdict_seq"] for verdict in verdicts)
-    assert len(verdicts) == 5
     assert all(verdict["schema_version"] == 1 for verdict in verdicts)
 
 
@@ -100,53 +156,10 @@ def test_run_without_a_terminal_prints_lines_and_a_summary(config: Path) -> None
     assert "false rejects" in said.stdout
 
 
-def test_sigterm_ends_a_run_and_leaves_no_socket_and_no_process(running: "subprocess.Popen[str]", config: Path) -> None:
-    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-    running.send_signal(signal.SIGTERM)
-    assert running.wait(timeout=PATIENCE_S) == ExitCode.OK
-    runtime_dir = config.parent / "run"
-    assert [path.name for path in runtime_dir.iterdir() if path.is_socket() or path.name.startswith("status")] == []
-    assert len(children) >= 3
-    assert not any(Path(f"/proc/{child}").exists() for child in children)
-
-
-def test_status_and_watch_follow_a_run(drained: "subprocess.Popen[str]", config: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        document = json.loads(run("status", "--config", str(config), "--json").stdout)
-        is_known = document["cameras"]["cam0"]["copies_per_frame"] is not None
-        if is_known and all(process["up"] for process in document["processes"].values()):
-            break
-        assert time.monotonic() < deadline, document
-    assert document["invariant_holds"] is True
-    told = run("status", "--config", str(config)).stdout
-    assert "verdict lane" in told
-    assert "result lane ipc://" in told
-    assert "images stored" in told
-    assert document["recorder"]["disk"]["level"] == "fine"
-    with start("watch", "--config", str(config), "--json") as watcher:
-        assert watcher.stdout is not None
-        assert watcher.stderr is not None
-        assert json.loads(watcher.stdout.readline())["line"] == "demo-real"
-        drained.send_signal(signal.SIGTERM)
-        said = ""
-        while "publisher is silent" not in said:
-            said = watcher.stderr.readline()
-        watcher.send_signal(signal.SIGINT)
-        assert watcher.wait(timeout=PATIENCE_S) == ExitCode.OK
-
-
 def test_status_of_nothing_is_a_named_error(config: Path) -> None:
     said = run("status", "--config", str(config))
     assert said.returncode == ExitCode.NOT_RUNNING
     assert said.stderr.startswith("error: no appliance runs")
-
-
-def test_ordered_fault_becomes_an_unknown_verdict(running: "subprocess.Popen[str]", config: Path) -> None:
-    assert running.stdout is not None
-    assert run("camera", "fault", "cam0", "black", "--count", "3", "--config", str(config)).returncode == ExitCode.OK
-    while json.loads(running.stdout.readline())["reason"] != "image_invalid":
-        pass  # it comes, or the run ends and says nothing more
 
 
 def test_busy_endpoint_ends_the_run_with_one_line_and_its_exit_code(config: Path) -> None:
