@@ -44,7 +44,7 @@ def every_fault() -> list[Fault]:
     ]
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(900)
 def test_a_line_that_suffers_every_fault_keeps_every_promise(tmp_path: Path, resources: ExitStack) -> None:
     state_dir, filler = tmp_path / "state", None
     if mount_obstacle() is None:
@@ -65,7 +65,7 @@ def test_a_line_that_suffers_every_fault_keeps_every_promise(tmp_path: Path, res
     assert struck[Kind.DISK_ERROR]
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(mount_obstacle() is not None, reason=mount_obstacle() or "")
 def test_a_power_cut_loses_nothing_that_was_delivered_and_no_id_comes_again(
     tmp_path: Path, resources: ExitStack
@@ -78,7 +78,7 @@ def test_a_power_cut_loses_nothing_that_was_delivered_and_no_id_comes_again(
     assert outcome.judgement.figures["pictures read"] > 0
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(900)
 def test_nonsense_at_every_socket_changes_nothing(tmp_path: Path) -> None:
     with FaultedLine(tmp_path, tmp_path / "state", **ROOMY) as line:
         outcome = fuzz_appliance(line, 4000, seed=1)

@@ -17,8 +17,8 @@ from appliance.testing.faults.wire_judge import judge_wire
 
 SETTLE_S = 1.0
 """After the last recovery, and after the last deadline, before the books are closed."""
-_RECORDED_WITHIN_S = 120.0
-"""The recorder has a low priority: on a machine with other work it is far behind."""
+_RECORDED_WITHIN_S = 300.0
+"""Recorder and pictures have a low priority: on a machine with other work they are far behind."""
 _LATELY = 2000
 """Messages among which those of parts that were open when the books were closed are looked for."""
 

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from appliance.testing.faults.campaign import close_books, judge
@@ -16,12 +17,13 @@ from appliance.testing.wire_fuzz import Target, fuzz
 
 MOST_GROWTH_MB = 8.0
 _PATIENCE_S = 3600.0
+_ROUNDS = 2
 _WARM_PICTURES, _WARM_ROWS = 5, 50
 
 REFUSED = "nonsense is refused"
 SERVED = "whoever asks properly is answered"
 NO_RESTART = "no process ends"
-FLAT = f"no process grows by {MOST_GROWTH_MB:.0f} MB"
+FLAT = f"no process grows by {MOST_GROWTH_MB:.0f} MB, and again"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class FuzzOutcome:
         sent: Messages by local socket, connections to ZeroMQ's endpoints (`zeromq`), and what came of those: requests
             that were granted (`accepted`), proper ones that got no answer (`unreachable`, `unanswered`).
         restarts: Of its processes meanwhile: 0, or one has crashed.
-        growth_mb: Of each process's memory; the first tenth of the nonsense, which fills buffers, doesn't count.
+        growth_mb: Of each process's memory; the first tenth of the nonsense, which fills buffers, doesn't count. Who
+            grew too much is sent as much again: a cache is full by then (SQLite's alone hold 2 MB a connection), and a
+            backlog of pictures has its memory; a leak grows as before.
         judgement: Of all that, and of the verdicts and records meanwhile: anything accepted would show as a part that
             never was.
     """
@@ -51,9 +55,12 @@ def fuzz_appliance(line: FaultedLine, count: int, *, seed: int) -> FuzzOutcome:
     first_pulse = line.train().last_before(time.monotonic_ns()) + 1
     restarts = sum(child.restarts for child in line.supervisor.children)
     sent = Counter(_while_running(line, lambda: _everywhere(line, count // 10, seed)))
-    before = {name: _memory_mb(line, name) for name in line.names}
-    sent.update(_while_running(line, lambda: _everywhere(line, count - count // 10, seed + 1)))
-    growth = {name: round(_memory_mb(line, name) - before[name], 2) for name in line.names}
+    for again in range(_ROUNDS):
+        before = {name: _memory_mb(line, name) for name in line.names}
+        sent.update(_while_running(line, partial(_everywhere, line, count - count // 10, seed + 1 + again)))
+        growth = {name: round(_memory_mb(line, name) - before[name], 2) for name in line.names}
+        if max(growth.values()) < MOST_GROWTH_MB:
+            break
     evidence = close_books(line, (), first_pulse)
     restarts = sum(child.restarts for child in line.supervisor.children) - restarts
     judgement = judge(line, evidence)
