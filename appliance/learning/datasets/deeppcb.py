@@ -19,9 +19,9 @@ from appliance.learning.datasets.reader import Reader, Request
 CLASS_NAMES = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
 SIZE_PX = 640
 SPLIT = {
-    "train": ("00041", "13000", "20085", "77000"),
+    "train": ("00041", "13000", "20085", "77000", "92000"),
     "val": ("44000",),
-    "test": ("50600", "92000"),
+    "test": ("50600",),
 }
 LICENCE = "MIT licence file; its README adds: You can only use this dataset for research purpose."
 HOME = "https://github.com/tangsanli5201/DeepPCB"
