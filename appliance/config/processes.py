@@ -120,6 +120,7 @@ class DriftConfig(ConfinedModel):
     reference_gap_hours: int = Field(
         default=24, ge=1, le=720, description="the last so many hours are not part of it, so that slow drift is seen"
     )
+    reference_hours_min: int = Field(default=24, ge=1, le=720, description="fewest hours with parts of a reference")
     reference_parts_min: int = Field(default=2000, ge=20, description="fewest parts of a reference")
     distance_limit: float = Field(
         default=0.3, gt=0, le=1, description="Kolmogorov-Smirnov distance from last week that matters"

@@ -13,6 +13,18 @@ from appliance.learning.drift.signals import CLASS_RATE, NG_RATE, SCALES, UNKNOW
 MOST_EXAMPLES = 3
 
 
+@dataclass(frozen=True)
+class Specimen:
+    """One window as it was looked at: how a stretch of that length differs from the whole.
+
+    Attributes:
+        alarmed: Signals on which an alarm stood: there it is no specimen of what is normal.
+    """
+
+    window: Bucket
+    alarmed: frozenset[str]
+
+
 @dataclass
 class Bucket:
     """Views of one stream, judged by one model and one set of rules.
@@ -21,12 +33,14 @@ class Bucket:
         verdicts: By word.
         classes: Views with at least one defect of a class.
         examples: Stored pictures, as `appliance drift` shows them: the first ones, those of OK parts before others.
+        specimens: At most one an hour.
     """
 
     histograms: dict[str, Histogram] = field(default_factory=dict)
     verdicts: Counter[str] = field(default_factory=Counter)
     classes: Counter[str] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
+    specimens: list[Specimen] = field(default_factory=list)
 
     @property
     def views(self) -> int:
@@ -79,6 +93,7 @@ class Bucket:
             "classes": dict(self.classes),
             "histograms": {name: plain(one) for name, one in self.histograms.items()},
             "examples": self.examples,
+            "specimens": [{"window": one.window.to_json(), "alarmed": sorted(one.alarmed)} for one in self.specimens],
         }
 
     @classmethod
@@ -93,11 +108,12 @@ class Bucket:
             Counter({str(word): int(count) for word, count in content["verdicts"].items()}),
             Counter({str(name): int(count) for name, count in content["classes"].items()}),
             list(content["examples"]),
+            [Specimen(cls.from_json(one["window"]), frozenset(one["alarmed"])) for one in content["specimens"]],
         )
 
 
 def together(buckets: Iterable[Bucket]) -> Bucket:
-    """Add buckets up; examples are all kept."""
+    """Add buckets up; examples and specimens are all kept."""
     total = Bucket()
     parts = list(buckets)
     names = dict.fromkeys(name for one in parts for name in one.histograms)
@@ -106,4 +122,5 @@ def together(buckets: Iterable[Bucket]) -> Bucket:
         total.verdicts.update(one.verdicts)
         total.classes.update(one.classes)
         total.examples += one.examples
+        total.specimens += one.specimens
     return total

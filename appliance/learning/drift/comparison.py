@@ -1,27 +1,27 @@
 """The statistic: how far the present is from what it should be like, and how far it may be.
 
-    signal on a scale, last week    Kolmogorov-Smirnov distance of the two distributions
-    signal on a scale, training     share of views outside the range of 98 % of the training pictures: what the model
-                                    saw may be more than one line shows, so that a part of its range is no drift
+    signal on a scale, last week    Kolmogorov-Smirnov distance of the two distributions, small shifts forgiven
+    signal on a scale, training     share of views outside the range of 98 % of the training pictures, a tenth wider:
+                                    what the model saw may be more than one line shows; a part of it is no drift
     rate, last week                 difference of the two rates
 
-Each has a limit that is the largest of three: what matters (configured), what chance does with so many parts (at one
-in a million), and what last week did itself: consecutive parts are no independent draws, lots and daylight differ, so
-last week's own stretches are held against last week as a whole, and what 19 of 20 stay within, and a quarter more, is
-no drift.
+Against chance stands a limit that independent parts exceed once in a million looks. But consecutive parts are no
+independent draws: lots differ, and daylight. So last week is also held against itself, window by window: tolerance and
+limit are such that none of its windows would have raised an alarm, with a quarter to spare. Windows on which an alarm
+stood don't count there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from appliance.config import DriftConfig
 from appliance.learning.drift.bucket import Bucket, together
 from appliance.learning.drift.rates import difference_margin
-from appliance.learning.drift.scale import Histogram, distance, outside_share, quantile
+from appliance.learning.drift.scale import TOLERANCE_BINS, Histogram, distance, outside_share, quantile
 from appliance.learning.drift.signals import CLASS_RATE, LIGHT, NG_RATE, SCALES, SCORE, UNKNOWN_RATE
 
 TRAINING: Final = "training"
@@ -29,7 +29,8 @@ LAST_WEEK: Final = "last_week"
 _CHANCE = 1e-6  # with some hundred comparisons an hour: less than one a year on independent parts
 _Z = 4.892  # the same chance, two-sided
 _RANGE = (0.01, 0.99)
-_OWN_SHARE, _OWN_MARGIN = 0.95, 1.25
+_WIDER = 0.1  # of the range's width, on each side
+_NEAR, _MARGIN = 0.7, 1.25
 _FEWEST_PICTURES = 30
 _LIGHT = {*LIGHT, UNKNOWN_RATE}
 """Signals that depend on no model."""
@@ -74,27 +75,30 @@ class LastWeek:
     Attributes:
         light: Of all models and rules: pictures don't depend on them.
         judged: By the model and rules in use.
-        own: By signal: how far last week's own stretches were from last week as a whole.
+        own: How far last week's own windows were from last week as a whole: of a signal on a scale the tolerance in
+            bins, of a rate the difference.
+        hours: That have any parts.
     """
 
     light: Bucket = field(default_factory=Bucket)
     judged: Bucket = field(default_factory=Bucket)
     own: Mapping[str, float] = field(default_factory=dict)
+    hours: int = 0
 
     @classmethod
-    def of(cls, light: Sequence[Bucket], judged: Sequence[Bucket], fewest: int) -> LastWeek:
+    def of(cls, light: Sequence[Bucket], judged: Sequence[Bucket], limit: float) -> LastWeek:
         """Add hours up.
 
         Args:
-            light, judged: Hours, oldest first.
-            fewest: Views of a stretch: as many as a window has.
+            light, judged: Hours, with their specimens.
+            limit: Of distances.
         """
-        week = cls(together(light), together(judged))
-        stretches = {True: list(_stretches(light, fewest)), False: list(_stretches(judged, fewest))}
-        rates = (NG_RATE, UNKNOWN_RATE, *(f"{CLASS_RATE}{name}" for name in week.judged.classes))
-        own = {
-            name: _own_variation(name, stretches[name in _LIGHT], week.bucket_of(name)) for name in (*SCALES, *rates)
-        }
+        week = cls(together(light), together(judged), hours=len(light))
+        own: dict[str, float] = {}
+        for name in (*SCALES, NG_RATE, UNKNOWN_RATE, *(f"{CLASS_RATE}{one}" for one in week.judged.classes)):
+            bucket = week.bucket_of(name)
+            windows = [one.window for one in bucket.specimens if name not in one.alarmed]
+            own[name] = _tolerance(name, windows, bucket, limit) if name in SCALES else _spread(name, windows, bucket)
         return replace(week, own=own)
 
     def bucket_of(self, signal: str) -> Bucket:
@@ -125,7 +129,8 @@ class Training:
         assert low is not None, "it isn't empty"
         assert high is not None, "it isn't empty"
         if signal != SCORE:
-            return low, high
+            wider = math.ceil(_WIDER * (high - low))
+            return max(0, low - wider), high + wider
         bins = SCALES[SCORE]
         return 0, max(min(high, bins.bin_of(self.highest_score)), bins.bin_of(self.lowest_score))
 
@@ -184,11 +189,11 @@ def _against_last_week(signal: str, now: Histogram, last_week: LastWeek, setting
         views=now.total(),
         reference_views=before.total(),
     )
-    if trouble := _trouble(told, settings):
+    if trouble := _trouble(told, last_week, settings):
         return replace(told, trouble=trouble)
     chance = math.sqrt(math.log(2 / _CHANCE) / 2 * (1 / now.total() + 1 / before.total()))
-    limit = max(settings.distance_limit, chance, last_week.own.get(signal, 0.0))
-    return replace(told, value=distance(now, before), limit=limit)
+    tolerance = round(last_week.own.get(signal, TOLERANCE_BINS))
+    return replace(told, value=distance(now, before, tolerance), limit=max(settings.distance_limit, chance))
 
 
 def _rate(name: str, window: Bucket, last_week: LastWeek, settings: DriftConfig) -> Comparison:
@@ -202,7 +207,7 @@ def _rate(name: str, window: Bucket, last_week: LastWeek, settings: DriftConfig)
         views=now[1],
         reference_views=before[1],
     )
-    if trouble := _trouble(told, settings):
+    if trouble := _trouble(told, last_week, settings):
         return replace(told, trouble=trouble)
     rate, usual = now[0] / now[1], before[0] / before[1]
     factor = settings.rate_factor - 1 if rate > usual else 1 - 1 / settings.rate_factor
@@ -211,19 +216,27 @@ def _rate(name: str, window: Bucket, last_week: LastWeek, settings: DriftConfig)
     return replace(told, value=abs(rate - usual), limit=limit)
 
 
-def _own_variation(signal: str, stretches: Sequence[Bucket], week: Bucket) -> float:
-    """Say how far the stretches of a week differ from the whole week."""
-    if signal in SCALES:
-        whole = week.histograms.get(signal, Histogram())
-        own = [distance(one.histograms[signal], whole) for one in stretches if signal in one.histograms]
-    else:
-        count, total = week.rate(signal)
-        rates = [one.rate(signal) for one in stretches]
-        own = [abs(part[0] / part[1] - count / total) for part in rates if part[1]]
-    return _OWN_MARGIN * sorted(own)[math.ceil(_OWN_SHARE * len(own)) - 1] if own else 0.0
+def _tolerance(signal: str, windows: Sequence[Bucket], week: Bucket, limit: float) -> int:
+    """Find the tolerance with which no window of a week would have been near an alarm; a quarter more, in bins."""
+    whole = week.histograms.get(signal, Histogram())
+    tolerance = TOLERANCE_BINS
+    for window in windows:
+        own = window.histograms.get(signal, Histogram())
+        while distance(own, whole, tolerance) > _NEAR * limit:
+            tolerance += 1
+    return tolerance if tolerance == TOLERANCE_BINS else math.ceil(_MARGIN * tolerance)
 
 
-def _trouble(told: Comparison, settings: DriftConfig) -> str | None:
+def _spread(rate: str, windows: Sequence[Bucket], week: Bucket) -> float:
+    """Say how far the rates of a week's windows were from the whole week's; a quarter more."""
+    count, total = week.rate(rate)
+    own = [part[0] / part[1] for part in (one.rate(rate) for one in windows) if part[1] and total]
+    return _MARGIN * max((abs(one - count / total) for one in own), default=0.0)
+
+
+def _trouble(told: Comparison, last_week: LastWeek, settings: DriftConfig) -> str | None:
+    if last_week.hours < settings.reference_hours_min:
+        return f"last week has {last_week.hours} of the {settings.reference_hours_min} hours that are needed"
     if told.reference_views < settings.reference_parts_min:
         return f"last week has {told.reference_views} of the {settings.reference_parts_min} parts that are needed"
     return _too_few(told.views, settings) if told.views < settings.window_parts else None
@@ -240,13 +253,3 @@ def _median(signal: str, histogram: Histogram) -> float | None:
 
 def _share(count: tuple[int, int]) -> float | None:
     return round(count[0] / count[1], 6) if count[1] else None
-
-
-def _stretches(hours: Sequence[Bucket], fewest: int) -> Iterator[Bucket]:
-    """Put consecutive hours together until each piece has at least so many views; what is left at the end goes."""
-    held: list[Bucket] = []
-    for bucket in hours:
-        held.append(bucket)
-        if sum(one.views for one in held) >= fewest:
-            yield together(held)
-            held = []

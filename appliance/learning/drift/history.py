@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from appliance.learning.drift.bucket import Bucket
+from appliance.learning.drift.bucket import Bucket, Specimen
 from appliance.learning.drift.signals import Sample, StreamKey
 from appliance.learning.drift.versioned import SCHEMA_VERSION, read_versioned
 from appliance.rollout.files import write_bytes
@@ -60,6 +60,14 @@ class History:
             self._begin(hour)
         self._hours[hour].setdefault((sample.stream, sample.judged_by), Bucket()).add(sample)
         self._is_dirty = True
+
+    def keep_specimen(self, stream: StreamKey, judged_by: str, specimen: Specimen) -> None:
+        """Keep a window as an example of its hour, the newest one, unless that has one."""
+        newest = self.newest_hour
+        bucket = self._hours[newest].get((stream, judged_by)) if newest is not None else None
+        if bucket is not None and not bucket.specimens:
+            bucket.specimens.append(specimen)
+            self._is_dirty = True
 
     def _begin(self, hour: int) -> None:
         """Finish the day that is over before a file for the next one can hold a later cursor."""

@@ -55,7 +55,7 @@ class References:
                 hours.setdefault(hour, []).append(bucket)
                 judged += [bucket] * (by == judged_by)
         light = [together(buckets) for buckets in hours.values()]
-        return LastWeek.of(light, judged, fewest=self._config.drift.window_parts)
+        return LastWeek.of(light, judged, limit=self._config.drift.distance_limit)
 
     def _last_hour(self) -> int:
         """Give the last hour that belongs to the reference."""

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 Histogram = Counter[int]
 """Views by bin."""
@@ -72,18 +73,18 @@ def distance(one: Histogram, other: Histogram, tolerance: int = TOLERANCE_BINS) 
     """
     if not one or not other:
         return 0.0
-    last = max(*one, *other)
-    ones, others = _cumulated(one, last + tolerance), _cumulated(other, last + tolerance)
-    pairs = range(last + 1)
-    return max(0.0, *(max(ones[i] - others[i + tolerance], others[i] - ones[i + tolerance]) for i in pairs))
+    first, last = min(*one, *other), max(*one, *other)
+    ones, others = _cumulated(one, first, last + tolerance), _cumulated(other, first, last + tolerance)
+    return max(
+        0.0,
+        *(below - beyond for below, beyond in zip(ones, others[tolerance:], strict=False)),
+        *(below - beyond for below, beyond in zip(others, ones[tolerance:], strict=False)),
+    )
 
 
-def _cumulated(histogram: Histogram, last: int) -> list[float]:
-    total, below, shares = histogram.total(), 0, []
-    for place in range(last + 1):
-        below += histogram.get(place, 0)
-        shares.append(below / total)
-    return shares
+def _cumulated(histogram: Histogram, first: int, last: int) -> list[float]:
+    total = histogram.total()
+    return [below / total for below in accumulate(histogram.get(place, 0) for place in range(first, last + 1))]
 
 
 def outside_share(histogram: Histogram, low: int, high: int, tolerance: int = TOLERANCE_BINS) -> float:

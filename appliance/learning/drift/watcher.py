@@ -23,6 +23,7 @@ from appliance.config import ApplianceConfig, load_recipe
 from appliance.errors import ApplianceError
 from appliance.learning.drift.acceptance import Acceptance, read_acceptances
 from appliance.learning.drift.alarms import AlarmBook, Event
+from appliance.learning.drift.bucket import Specimen
 from appliance.learning.drift.comparison import Comparison, compare
 from appliance.learning.drift.history import US_PER_HOUR, Cursor, History
 from appliance.learning.drift.pictures import deviating, typical
@@ -165,13 +166,15 @@ class DriftWatcher:
             if sample.at_us < now_us - self._keep_us:
                 continue
             self._history.add(sample)
-            if sample.at_us < now_us - _HISTORIC_US:
-                continue
             window = self._windows.setdefault(sample.stream, Window(self._settings))
             if window.judged_by not in ("", sample.judged_by):
                 self._tell(self._book.clear_judged(sample.stream, f"{_place(sample.stream)}: another model or recipe"))
-            if window.add(sample) and window.is_full:
+            if not window.add(sample) or not window.is_full:
+                continue
+            if sample.at_us >= now_us - _HISTORIC_US:
                 self._look(sample.stream, window, record)
+            alarmed = frozenset(key[1] for key in self._book.standing if key[0] == sample.stream)
+            self._history.keep_specimen(sample.stream, sample.judged_by, Specimen(window.bucket(), alarmed))
 
     def _look(self, stream: StreamKey, window: Window, record: dict[str, Any]) -> None:
         """Compare a stream's present with what it should be like, and say what follows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from appliance.config import DriftConfig
 from appliance.learning.drift.bucket import Bucket, together
@@ -53,8 +54,8 @@ class Window:
         return len(self._blocks) == BLOCKS
 
     def bucket(self) -> Bucket:
-        """Add its finished blocks up."""
-        return together(self._blocks)
+        """Add its finished blocks up; without examples."""
+        return replace(together(self._blocks), examples=[])
 
     def samples(self) -> Sequence[Sample]:
         """Give its newest views, oldest first."""
