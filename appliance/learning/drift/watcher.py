@@ -15,7 +15,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from appliance.clock import NS_PER_S, rfc3339
@@ -30,6 +29,7 @@ from appliance.learning.drift.pictures import deviating, typical
 from appliance.learning.drift.references import References
 from appliance.learning.drift.scale import plain
 from appliance.learning.drift.signals import StreamKey, samples_of
+from appliance.learning.drift.status import PRESENT_FILE, drift_dir
 from appliance.learning.drift.window import Window
 from appliance.messages import drift_event_record, encode
 from appliance.records.reader import PAGE_ROWS, JournalReader
@@ -39,7 +39,6 @@ from appliance.tally.spool import DRIFT
 
 log = logging.getLogger(__name__)
 
-PRESENT_FILE = "drift.json"
 _NICE = 19
 _LOOK_S = 1.0  # between two looks at the journal
 _NAP_S = 0.1  # how late a stop request may be noticed
@@ -71,11 +70,6 @@ def run_drift(config: ApplianceConfig, stage: Stage) -> None:
     finally:
         watcher.close()
         stage.stopped()
-
-
-def drift_dir(state_dir: Path) -> Path:
-    """Where what must outlast a restart is."""
-    return state_dir / "drift"
 
 
 class DriftWatcher:
