@@ -52,7 +52,7 @@ def read_present(runtime_dir: Path) -> list[dict[str, Any]]:
 
 
 def _shown(alarm: dict[str, Any], config: ApplianceConfig) -> dict[str, Any]:
-    """Give an alarm as people and scripts see it: the recipe by its name, pictures with whether they are still there."""
+    """Give an alarm as people and scripts see it: the recipe by its name; are the pictures still there?"""
     images = config.state_dir / "images"
     pictures = {
         kind: [one | {"is_there": one["path"] is not None and (images / one["path"]).is_file()} for one in alarm[kind]]
