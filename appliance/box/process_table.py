@@ -6,9 +6,9 @@
     inspect       stage inspect            second  judges the frames still lent to it
     grab-<cam>    stage grab <cam>         first   no new triggers, so that the others can finish
     shadow        stage shadow             first   only while a shadow model is set; no verdict depends on it
+    drift         stage drift              first   unless [drift] is off; reads the journal, and nobody waits for it
     modbus        stage modbus             third   only with [modbus] enabled; its PLCs hear the last words too
     health        stage health             last    only with [health] enabled; tells monitoring till the end
-    drift         stage drift              first   unless [drift] is off; reads the journal, and nobody waits for it
 
 On the box systemd supervises the same commands (`systemd/`); on a desk `box.supervisor` does.
 """
@@ -73,11 +73,11 @@ def process_table(
             only_while=shadow_path(config.state_dir),
             is_optional=True,
         ),
-        *((ProcessSpec("modbus", stage("modbus"), stop_rank=2),) if config.modbus.enabled else ()),
-        *((ProcessSpec("health", stage("health"), stop_rank=3),) if config.health.enabled else ()),
         *(
             (ProcessSpec("drift", stage("drift"), stop_rank=0, watchdog_s=30.0, is_optional=True),)
             if config.drift.enabled
             else ()
         ),
+        *((ProcessSpec("modbus", stage("modbus"), stop_rank=2),) if config.modbus.enabled else ()),
+        *((ProcessSpec("health", stage("health"), stop_rank=3),) if config.health.enabled else ()),
     )

@@ -26,6 +26,8 @@ def deviating(samples: Sequence[Sample], comparison: Comparison) -> list[Picture
     if comparison.signal not in SCALES:
         wanted = 1.0 if sign > 0 else -0.0
         known = [(value, one) for value, one in known if value == wanted]
+    elif current != expected:  # a window may begin with parts that are as they should be
+        known = [(value, one) for value, one in known if value >= sign * (current + expected) / 2]
     stored = heapq.nlargest(MOST_STORED, (one for one in known if one[1].path is not None), key=_rank)
     missing = heapq.nlargest(MOST_MISSING, (one for one in known if one[1].path is None), key=_rank)
     if len(stored) == MOST_STORED:  # of what isn't stored only what stands out more

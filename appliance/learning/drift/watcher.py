@@ -44,7 +44,6 @@ _LOOK_S = 1.0  # between two looks at the journal
 _NAP_S = 0.1  # how late a stop request may be noticed
 _SAVE_S = 300.0  # what isn't saved is counted again, from the journal
 _SPOOL_MAX_BYTES = 4 << 20
-_HISTORIC_US = US_PER_HOUR  # older parts are counted, but are no present
 _PAGES_AT_ONCE = 4
 
 
@@ -101,6 +100,7 @@ class DriftWatcher:
         self._spool = SpoolWriter(config.runtime_dir, _SPOOL_MAX_BYTES, DRIFT)
         self._save_due_ns = time.monotonic_ns() + round(_SAVE_S * NS_PER_S)
         self._rows_behind: int | None = None
+        self._looks_from_seq: int | None = None
         self._trouble: str | None = None
         self._accepted: tuple[Acceptance, ...] = ()
 
@@ -127,6 +127,8 @@ class DriftWatcher:
         reader = JournalReader(self._config.state_dir / "journal")
         try:
             head, cursor = reader.head_seq, self._history.cursor
+            if self._looks_from_seq is None:  # what is there already fills the windows, but is no news
+                self._looks_from_seq = head + 1
             if cursor.epoch != reader.epoch:
                 cursor = Cursor(reader.epoch, self._first_wanted(reader) - 1)
             for _ in range(_PAGES_AT_ONCE):
@@ -165,7 +167,7 @@ class DriftWatcher:
                 self._tell(self._book.clear_judged(sample.stream, f"{_place(sample.stream)}: another model or recipe"))
             if not window.add(sample) or not window.is_full:
                 continue
-            if sample.at_us >= now_us - _HISTORIC_US:
+            if record["seq"] >= (self._looks_from_seq or 0):
                 self._look(sample.stream, window, record)
             alarmed = frozenset(key[1] for key in self._book.standing if key[0] == sample.stream)
             self._history.keep_specimen(sample.stream, sample.judged_by, Specimen(window.bucket(), alarmed))

@@ -59,4 +59,5 @@ class Window:
 
     def samples(self) -> Sequence[Sample]:
         """Give its newest views, oldest first."""
-        return list(self._samples)
+        views = sum(block.views for block in self._blocks) + self._open.views
+        return list(self._samples)[-views:]
