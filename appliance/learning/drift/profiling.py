@@ -71,7 +71,10 @@ def _profile(pictures: Iterable[tuple[Pixels, str]], best_scores: Iterable[float
         made_from=made_from,
         pictures=count,
         good_pictures=histograms[SCORE].total(),
-        **{name: plain(one) for name, one in histograms.items()},
+        brightness=plain(histograms["brightness"]),
+        saturation=plain(histograms["saturation"]),
+        sharpness=plain(histograms["sharpness"]),
+        score=plain(histograms[SCORE]),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from appliance.config import ApplianceConfig, Recipe, load_recipe
 from appliance.learning.drift.acceptance import read_acceptances
@@ -132,9 +133,10 @@ def _figure(picture: Mapping[str, Any], images: Path) -> str:
         why = "not stored" if picture["path"] is None else f"{picture['path']} is gone"
         return f"<figure><figcaption>missing: {escape(why)}; {escape(told)}</figcaption></figure>"
     height, width = pixels.shape[:2]
+    data = jpeg(np.asarray(pixels, np.uint8))
     return (
         f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(told)}">'
-        f'<image href="data:image/jpeg;base64,{jpeg(pixels)}" width="{width}" height="{height}"/></svg>'
+        f'<image href="data:image/jpeg;base64,{data}" width="{width}" height="{height}"/></svg>'
         f"<figcaption>{escape(picture['path'])}: {escape(told)}</figcaption></figure>"
     )
 

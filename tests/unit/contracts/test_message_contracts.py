@@ -237,7 +237,7 @@ def test_a_message_is_as_its_schema_says(name: str, message: dict[str, Any]) -> 
 
 @pytest.mark.parametrize(("name", "message"), CASES)
 def test_a_key_more_or_less_anywhere_would_be_noticed(name: str, message: dict[str, Any]) -> None:
-    """A receiver lets new keys pass, the model doesn't; a missing key fails both, but where old rows may be replayed."""
+    """A receiver lets new keys pass, the model doesn't; a missing key fails both, but where old rows lack it."""
     kind, schema = model_of(name), published(name)
     plain = json.loads(encode(message))
     for _, found in paths(plain):

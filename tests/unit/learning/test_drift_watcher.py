@@ -1,6 +1,8 @@
 """The watcher over a real journal: what it reads, raises, shows, ends, and still knows after its death."""
 
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from appliance.cli.app import main
 from appliance.clock import rfc3339
 from appliance.config import ApplianceConfig, DriftConfig, load
 from appliance.learning.drift.acceptance import Acceptance, write_acceptance
@@ -22,7 +25,7 @@ from appliance.tally.spool import DRIFT
 from appliance.testing.journal_records import LEDGER_EPOCH
 from appliance.testing.tiny_detector import write_tiny_bundle
 
-NOON_NS = 1_800_000_000 * 10**9 // (24 * 3600 * 10**9) * (24 * 3600 * 10**9) + 12 * 3600 * 10**9
+NOON_NS = 1_700_000_000 * 10**9 // (24 * 3600 * 10**9) * (24 * 3600 * 10**9) + 12 * 3600 * 10**9
 HOUR_NS = 3600 * 10**9
 RECIPE = """
 name = "tabs"
@@ -57,6 +60,12 @@ source = { kind = "folder", images = "." }
 """
 
 
+def run(*words: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+
+
 class Plant:
     """A journal that a test writes as the recorder would, a clock, and the watcher."""
 
@@ -69,6 +78,7 @@ class Plant:
         self.now_ns = NOON_NS
         self.journal = Journal.open(self.config.state_dir / "journal", clock=lambda: self.now_ns)
         self.watcher = self.watch()
+        self.watcher.step()
         self._number = 0
 
     def watch(self) -> DriftWatcher:
@@ -299,3 +309,40 @@ def test_a_clock_that_was_ahead_leaves_no_hours_in_the_future(tmp_path: Path) ->
     history.forget_from(1030)
     assert max(hours(history)) == 1024
     assert DriftConfig().enabled
+
+
+def test_people_see_figures_alarms_pictures_and_a_page(
+    last_week: Plant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last_week.parts(40, light=90)
+    last_week.watcher._save()
+    said = {"pid": os.getpid(), "at_monotonic_ns": time.monotonic_ns(), **last_week.watcher.status()}
+    (last_week.config.runtime_dir / "status.drift.json").write_text(json.dumps(said))
+    config = ["--config", str(tmp_path / "appliance.toml")]
+    run("drift", "show", *config)
+    shown = capsys.readouterr().out
+    assert "cam0/whole, recipe tabs: brightness drifts against last week: 91, there 121" in shown
+    assert shown.count("  deviating: ") == shown.count("  typical: ") == 4
+    run("drift", "show", *config, "--json")
+    assert json.loads(capsys.readouterr().out)["alarms"][0]["signal"] == "brightness"
+    run("drift", "report", *config, "--json", "--html", str(tmp_path / "drift.html"))
+    told = json.loads(capsys.readouterr().out)
+    distributions = told["streams"][0]["distributions"]["brightness"]
+    assert sum(distributions["last_week"].values()) == 320
+    assert sum(hour["views"] for hour in told["streams"][0]["course"]) == 400
+    html = (tmp_path / "drift.html").read_text()
+    assert "newest parts" in html
+    assert html.count("<svg") >= 8
+    run("drift", "accept", *config, "--camera", "cam0")
+    assert "no reference any more" in capsys.readouterr().out
+    last_week.watcher.step()
+    assert last_week.alarms() == []
+
+
+def test_a_box_that_never_watched_says_so(plant: Plant, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["--config", str(tmp_path / "appliance.toml")]
+    run("drift", "show", *config)
+    assert "the watcher is down" in capsys.readouterr().out
+    run("drift", "report", *config, "--html", str(tmp_path / "drift.html"))
+    assert "nothing drifts" in (tmp_path / "drift.html").read_text()
+    assert plant.alarms() == []
