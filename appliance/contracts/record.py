@@ -338,7 +338,7 @@ class DriftEventRecord(Journalled):
     """Median of the signal, or the rate, now."""
     expected: float | None
     """The same, of the reference."""
-    views: Count
+    samples: Count
     """Views that `current` rests on."""
     detail: str
     """All of it in a sentence for people."""

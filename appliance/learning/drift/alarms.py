@@ -143,7 +143,7 @@ def _alarm(
     stream: StreamKey, one: Comparison, recipe: Mapping[str, Any], model: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     _, camera, view = stream
-    figures = {name: value for name, value in asdict(one).items() if name not in ("trouble", "reference_views")}
+    figures = {name: value for name, value in asdict(one).items() if name not in ("trouble", "reference_samples")}
     rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()}
     return {
         "camera": camera,
@@ -161,7 +161,7 @@ def _sentence(stream: StreamKey, one: Comparison, verb: str) -> str:
     against = {"training": "the training pictures", "last_week": "last week"}[one.reference]
     measures = {
         "distance": f"distance {one.value:.2f}",
-        "outside_share": f"{one.value:.0%} of {one.views} parts outside their range",
+        "outside_share": f"{one.value:.0%} of {one.samples} parts outside their range",
         "difference": f"difference {one.value:.2%}",
     }
     limit = f"{one.limit:.2%}" if one.measure == "difference" else f"{one.limit:.2g}"

@@ -44,7 +44,7 @@ class Comparison:
         value: How far it is; None where nothing can be compared, and `trouble` says why.
         limit: From where on it is drift.
         current, expected: Median of the signal, or rate, now and in the reference.
-        views: Views that `current` rests on; reference_views: views or pictures of the reference.
+        samples: Views that `current` rests on; reference_samples: views or pictures of the reference.
     """
 
     signal: str
@@ -54,8 +54,8 @@ class Comparison:
     limit: float | None = None
     current: float | None = None
     expected: float | None = None
-    views: int = 0
-    reference_views: int = 0
+    samples: int = 0
+    reference_samples: int = 0
     trouble: str | None = None
 
     @property
@@ -163,8 +163,8 @@ def _against_training(
         "outside_share",
         current=_median(signal, now),
         expected=_median(signal, pictures),
-        views=now.total(),
-        reference_views=pictures.total(),
+        samples=now.total(),
+        reference_samples=pictures.total(),
     )
     if training is None:
         return replace(told, trouble=no_training)
@@ -186,8 +186,8 @@ def _against_last_week(signal: str, now: Histogram, last_week: LastWeek, setting
         "distance",
         current=_median(signal, now),
         expected=_median(signal, before),
-        views=now.total(),
-        reference_views=before.total(),
+        samples=now.total(),
+        reference_samples=before.total(),
     )
     if trouble := _trouble(told, last_week, settings):
         return replace(told, trouble=trouble)
@@ -204,8 +204,8 @@ def _rate(name: str, window: Bucket, last_week: LastWeek, settings: DriftConfig)
         "difference",
         current=_share(now),
         expected=_share(before),
-        views=now[1],
-        reference_views=before[1],
+        samples=now[1],
+        reference_samples=before[1],
     )
     if trouble := _trouble(told, last_week, settings):
         return replace(told, trouble=trouble)
@@ -237,9 +237,9 @@ def _spread(rate: str, windows: Sequence[Bucket], week: Bucket) -> float:
 def _trouble(told: Comparison, last_week: LastWeek, settings: DriftConfig) -> str | None:
     if last_week.hours < settings.reference_hours_min:
         return f"last week has {last_week.hours} of the {settings.reference_hours_min} hours that are needed"
-    if told.reference_views < settings.reference_parts_min:
-        return f"last week has {told.reference_views} of the {settings.reference_parts_min} parts that are needed"
-    return _too_few(told.views, settings) if told.views < settings.window_parts else None
+    if told.reference_samples < settings.reference_parts_min:
+        return f"last week has {told.reference_samples} of the {settings.reference_parts_min} parts that are needed"
+    return _too_few(told.samples, settings) if told.samples < settings.window_parts else None
 
 
 def _too_few(now: int, settings: DriftConfig) -> str:

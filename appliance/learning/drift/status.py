@@ -11,7 +11,7 @@ from appliance.learning.drift.alarms import read_alarms
 
 PRESENT_FILE = "drift.json"
 """In the runtime directory: what the watcher saw last in each stream."""
-_COMPARED = ("signal", "reference", "measure", "value", "limit", "current", "expected", "views", "trouble")
+_COMPARED = ("signal", "reference", "measure", "value", "limit", "current", "expected", "samples", "trouble")
 
 
 def drift_dir(state_dir: Path) -> Path:

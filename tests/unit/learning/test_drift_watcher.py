@@ -121,10 +121,14 @@ class Plant:
 
     def events(self) -> list[tuple[str, str, str]]:
         """Say what the watcher spooled: event, signal, reference."""
+        return [(one["event"], one["signal"], one["reference"]) for one in self.spooled()]
+
+    def spooled(self) -> list[dict[str, Any]]:
+        """Give the records as the recorder gets them."""
         reader = SpoolReader(self.config.runtime_dir, DRIFT)
         records = [json.loads(entry.body) for entry in reader.read(100)]
         reader.close()
-        return [(one["event"], one["signal"], one["reference"]) for one in records]
+        return records
 
     def alarms(self) -> list[dict[str, Any]]:
         """Say which alarms status shows."""
@@ -168,6 +172,7 @@ def test_darker_parts_than_last_week_raise_an_alarm_and_usual_ones_end_it(last_w
     last_week.parts(40)
     assert last_week.events()[1:] == [("cleared", "brightness", "last_week")]
     assert last_week.alarms() == []
+    last_week.journal.append(last_week.spooled())
 
 
 def test_pictures_that_were_not_stored_are_named_as_missing(last_week: Plant) -> None:
