@@ -15,19 +15,19 @@ Picture = dict[str, Any]
 
 
 def deviating(samples: Sequence[Sample], comparison: Comparison) -> list[Picture]:
-    """Choose views that deviate most in the alarm's direction: stored ones, and what stands out more but isn't stored.
+    """Choose views that deviate most from what is expected: stored ones, and what stands out more but isn't stored.
 
     Of equal ones the newest come first: of a rate that has risen those that count, of one that has fallen those that
     don't.
     """
     current, expected = comparison.current or 0.0, comparison.expected or 0.0
-    sign = 1.0 if current >= expected else -1.0
-    known = [(sign * value, one) for one in samples if (value := one.value_of(comparison.signal)) is not None]
-    if comparison.signal not in SCALES:
-        wanted = 1.0 if sign > 0 else -0.0
-        known = [(value, one) for value, one in known if value == wanted]
-    elif current != expected:  # a window may begin with parts that are as they should be
-        known = [(value, one) for value, one in known if value >= sign * (current + expected) / 2]
+    known = [(value, one) for one in samples if (value := one.value_of(comparison.signal)) is not None]
+    if comparison.signal in SCALES:
+        known = [(abs(value - expected), one) for value, one in known]
+        most = max((deviation for deviation, _ in known), default=0.0)
+        known = [found for found in known if found[0] >= most / 2]  # a window may begin with parts as they should be
+    else:
+        known = [(value, one) for value, one in known if value == float(current >= expected)]
     stored = heapq.nlargest(MOST_STORED, (one for one in known if one[1].path is not None), key=_rank)
     missing = heapq.nlargest(MOST_MISSING, (one for one in known if one[1].path is None), key=_rank)
     if len(stored) == MOST_STORED:  # of what isn't stored only what stands out more
