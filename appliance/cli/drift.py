@@ -12,7 +12,7 @@ from rich.console import Console
 
 from appliance.box.status import read_status
 from appliance.box.whereabouts import find_config
-from appliance.cli.drift_text import comparisons_table, drift_lines, picture_text
+from appliance.cli.drift_text import comparisons_table, drift_lines, picture_text, troubles
 from appliance.cli.options import ConfigOption, JsonOption
 from appliance.config import ApplianceConfig, load
 from appliance.errors import ConfigError
@@ -34,6 +34,8 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     console = Console(soft_wrap=True)
     for stream in _streams(drift["comparisons"]):
         console.print(comparisons_table(stream))
+        for trouble in troubles(stream):
+            print(trouble)
     for line in drift_lines({**drift, "alarms": []}) if not drift["alarms"] else ():
         print(line)
     if not drift["comparisons"] and drift["is_watching"]:

@@ -47,12 +47,23 @@ def comparisons_table(stream: Mapping[str, Any]) -> Table:
         table.add_column(heading)
     for one in stream["comparisons"]:
         is_out = one["value"] is not None and one["value"] >= one["limit"]
-        told = "DRIFT" if is_out else one["trouble"] or ""
+        told = "DRIFT" if is_out else "not compared" if one["trouble"] else ""
         numbers = (number_text(one[key]) for key in ("current", "expected"))
         measured = (number_text(one[key]) for key in ("value", "limit"))
         signal = one["signal"].replace("_", " ").replace("class rate:", "rate of ")
         table.add_row(signal, REFERENCES[one["reference"]], *numbers, MEASURES[one["measure"]], *measured, told)
     return table
+
+
+def troubles(stream: Mapping[str, Any]) -> list[str]:
+    """Say once each why something isn't compared."""
+    return list(
+        dict.fromkeys(
+            f"not compared with {REFERENCES[one['reference']]}: {one['trouble']}"
+            for one in stream["comparisons"]
+            if one["trouble"]
+        )
+    )
 
 
 def number_text(value: float | None) -> str:

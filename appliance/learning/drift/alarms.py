@@ -76,6 +76,7 @@ class AlarmBook:
                 events.append(self._event("raised", alarm))
             elif standing is not None and one.value is not None:
                 standing |= _alarm(stream, one, recipe, model) | {"seen_at": now}
+                self.is_dirty = True
                 if one.is_out:  # it goes on: the newest pictures say most
                     deviating, typical = pictures(one)
                     standing["deviating"] = deviating or standing["deviating"]

@@ -326,7 +326,8 @@ def test_people_see_figures_alarms_pictures_and_a_page(
     config = ["--config", str(tmp_path / "appliance.toml")]
     run("drift", "show", *config)
     shown = capsys.readouterr().out
-    assert "cam0/whole, recipe tabs: brightness drifts against last week: 91, there 121" in shown
+    assert "cam0/whole, recipe tabs: brightness drifts against last week: 91, there 121 (distance 1.00" in shown
+    assert shown.count("not compared with training pictures: ") == 1
     assert shown.count("  deviating: ") == shown.count("  typical: ") == 4
     run("drift", "show", *config, "--json")
     assert json.loads(capsys.readouterr().out)["alarms"][0]["signal"] == "brightness"
