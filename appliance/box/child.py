@@ -109,7 +109,7 @@ class Child:
     @property
     def is_expected(self) -> bool:
         """Whether others may wait for it: it is needed at all times."""
-        return self.spec.only_while is None
+        return not self.spec.is_optional
 
     def is_start_due(self) -> bool:
         """Tell whether a waiting process should be spawned now."""

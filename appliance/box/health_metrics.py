@@ -45,6 +45,7 @@ class StatusCollector:
         yield from _spool(recorder["intake"] or {})
         yield from _images(recorder["images"] or {})
         yield from _disk(recorder["disk"] or {})
+        yield from _drift(status["drift"])
         yield from _processes(status["processes"])
 
 
@@ -145,6 +146,26 @@ def _disk(disk: Mapping[str, Any]) -> Iterator[_Family]:
     yield _counter("appliance_disk_freed_total", "What retention removed, by kind.", freed, "kind")
     alarm = disk["alarm"] is not None if disk else None
     yield _one("appliance_disk_alarm", "1 once rejects' images or unacknowledged rows had to go.", alarm)
+
+
+def _drift(drift: Mapping[str, Any]) -> Iterator[_Family]:
+    """Alarms come from their file, so they are right whoever is down; how far it is only from a living watcher."""
+    labels = ("recipe", "camera", "view", "signal", "reference")
+    names = [tuple(one[label] for label in labels) for one in drift["comparisons"]]
+    known = dict(zip(names, drift["comparisons"], strict=True))
+    for key, says in (
+        ("value", "How far the newest parts are from the reference: distance, share outside, or difference of rates."),
+        ("limit", "From where on that is drift."),
+        ("current", "Median of the signal, or the rate, of the newest parts."),
+        ("expected", "The same of the reference."),
+    ):
+        samples = {name: one[key] for name, one in known.items()}
+        yield _gauge(f"appliance_drift_{key}", says, samples, *labels)
+    alarms: dict[Any, float | None] = {name: 0 for name, one in known.items() if one["value"] is not None}
+    alarms |= {tuple(one[label] for label in labels): 1 for one in drift["alarms"]}
+    yield _gauge("appliance_drift_alarm", "1 while a drift alarm stands.", alarms, *labels)
+    says = "Journal rows that the drift watcher hasn't read."
+    yield _one("appliance_drift_behind_rows", says, drift["rows_behind"])
 
 
 def _processes(processes: Mapping[str, Any]) -> Iterator[_Family]:

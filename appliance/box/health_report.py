@@ -53,3 +53,5 @@ def _hindrances(status: dict[str, Any]) -> Iterator[str]:
     for name, camera in status["cameras"].items():
         if camera["state"] != "capturing":  # the publisher knows grabbers, not whether their cameras answer
             yield f"camera {name} is {camera['state']}"
+    if status["drift"]["not_ready_on_alarm"]:
+        yield from (f"drift: {alarm['detail']}" for alarm in status["drift"]["alarms"])

@@ -16,6 +16,7 @@ from appliance.box.supervisor import STATUS_NAME
 from appliance.clock import NS_PER_S
 from appliance.config import ApplianceConfig, CameraConfig, load_recipe
 from appliance.errors import NotRunning
+from appliance.learning.drift.status import drift_status
 from appliance.rollout import read_shadows
 from appliance.tally import TallyCounts, count
 
@@ -59,7 +60,8 @@ def appliance_status(config: ApplianceConfig) -> dict[str, Any]:
         "recorder": {key: recorder.get(key) for key in _RECORDER},
         "cameras": {camera.name: _camera(camera, counts[camera.name], said) for camera in config.cameras},
         "models": _models(config, publisher),
-        "processes": _processes(runtime_dir, said, {spec.name for spec in table if spec.only_while is not None}),
+        "drift": drift_status(config, said.get("drift")),
+        "processes": _processes(runtime_dir, said, {spec.name for spec in table if spec.is_optional}),
     }
 
 

@@ -23,6 +23,7 @@ _COMMANDS = {
     "review": ("review", "app"),
     "dataset": ("dataset", "app"),
     "train": ("train", "train"),
+    "drift": ("drift", "app"),
     "keys": ("keys", "app"),
     "bench": ("bench", "app"),
 }

@@ -40,8 +40,12 @@ def result_lines(record: Mapping[str, Any]) -> list[str]:
     for defect in record.get("defects", ()):
         place = f"{defect.get('camera')}/{defect.get('view')}"
         lines.append(f"defect {place}: {defect['class_name']} {defect['score']:.2f} at {defect.get('box_px')} px")
+    for name in ("deviating", "typical"):
+        lines += [
+            f"{name} picture: {one['path'] or 'not stored'} (result {one['seq']})" for one in record.get(name, ())
+        ]
     for key in ("old_model", "model", "recipe", "stage_ms"):
-        if record.get(key):
+        if isinstance(record.get(key), Mapping):
             lines.append(
                 f"{key.replace('_', ' ')}: {', '.join(f'{name} {value}' for name, value in record[key].items())}"
             )
@@ -54,6 +58,8 @@ def _why(record: Mapping[str, Any]) -> str:
     if record["kind"] == "model_event":
         old, new = ((record[key] or {}).get("name", "-") for key in ("old_model", "model"))
         return f"model {record['event'].replace('_', ' ')}: {old} to {new}, by {record['by']}"
+    if record["kind"] == "drift_event":
+        return f"drift {record['event']}: {record['detail']}"
     aside = {"late_finding": "late finding: ", "shadow_finding": "shadow: "}.get(record["kind"], "")
     return aside + (record.get("reason") or _defects(record))
 
@@ -74,6 +80,8 @@ def _triggers(record: Mapping[str, Any]) -> str:
         return f"{record['camera']}/{record['first_trigger_id']}-{record['last_trigger_id']}"
     if record["kind"] == "model_event":
         return ""
+    if record["kind"] == "drift_event":
+        return str(record["camera"])
     views = list(dict.fromkeys((view["camera"], view["trigger_id"]) for view in record.get("views") or [record]))
     named = [f"{camera}/{trigger_id}" for camera, trigger_id in views[:_MOST_VIEWS]]
     return " ".join(named) + (f" +{len(views) - _MOST_VIEWS}" if len(views) > _MOST_VIEWS else "")

@@ -97,6 +97,16 @@ def health(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
     _live("health", settings, lambda stage: run_health(settings, stage))
 
 
+@app.command()
+def drift(config: _Config, supervisor_pid: _SupervisorPid = None) -> None:
+    """Compare the newest parts with the training pictures and with last week; no verdict depends on it."""
+    _tie_to(supervisor_pid)
+    from appliance.learning.drift.watcher import run_drift  # noqa: PLC0415 (see above)
+
+    settings = load(config)
+    _live("drift", settings, lambda stage: run_drift(settings, stage))
+
+
 def _tie_to(supervisor_pid: int | None) -> None:
     if supervisor_pid is None:
         return

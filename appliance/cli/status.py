@@ -9,6 +9,7 @@ from rich.table import Table
 
 from appliance.box.status import appliance_status
 from appliance.box.whereabouts import find_config
+from appliance.cli.drift_text import drift_lines
 from appliance.cli.options import ConfigOption, JsonOption
 from appliance.config import load
 
@@ -28,6 +29,8 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     lane = document["verdict_lane"]
     console.print(f"every trigger has one outcome or is open: {holds}", highlight=False)
     console.print(f"verdict lane {lane['endpoint']}, verdict_seq {lane['verdict_seq']}", highlight=False)
+    for line in drift_lines(document["drift"]):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for line in _recorder(document["result_lane"], document["recorder"]):
         console.print(line, highlight=False, soft_wrap=True)
 

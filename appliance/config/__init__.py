@@ -12,7 +12,14 @@ from appliance.config.camera import (
 from appliance.config.class_rule import ClassRule, Zone
 from appliance.config.confined import ConfinedModel, Name
 from appliance.config.models import ModelsConfig
-from appliance.config.processes import DeliveryConfig, HealthConfig, InspectorConfig, ModbusConfig, RecorderConfig
+from appliance.config.processes import (
+    DeliveryConfig,
+    DriftConfig,
+    HealthConfig,
+    InspectorConfig,
+    ModbusConfig,
+    RecorderConfig,
+)
 from appliance.config.recipe import (
     EvidenceLimits,
     Recipe,
@@ -30,6 +37,7 @@ __all__ = [
     "ClassRule",
     "ConfinedModel",
     "DeliveryConfig",
+    "DriftConfig",
     "EvidenceLimits",
     "FeatureValue",
     "FolderSource",

@@ -9,7 +9,14 @@ from pydantic import BaseModel, Field, model_validator
 from appliance.config.camera import CameraConfig
 from appliance.config.confined import ConfinedModel, Name
 from appliance.config.models import ModelsConfig
-from appliance.config.processes import DeliveryConfig, HealthConfig, InspectorConfig, ModbusConfig, RecorderConfig
+from appliance.config.processes import (
+    DeliveryConfig,
+    DriftConfig,
+    HealthConfig,
+    InspectorConfig,
+    ModbusConfig,
+    RecorderConfig,
+)
 from appliance.config.surroundings import default_directory
 from appliance.config.toml import read_toml, validate
 from appliance.errors import ConfigError
@@ -31,6 +38,7 @@ class ApplianceConfig(ConfinedModel):
     recorder: RecorderConfig = RecorderConfig()
     modbus: ModbusConfig = ModbusConfig()
     health: HealthConfig = HealthConfig()
+    drift: DriftConfig = DriftConfig()
     models: ModelsConfig = ModelsConfig()
     keys_dir: Path | None = Field(default=None, description="server key and clients' keys; default: state_dir/keys")
     runtime_dir: Path = Field(default_factory=lambda: default_directory("runtime"))

@@ -110,6 +110,30 @@ class HealthConfig(ConfinedModel):
         return self
 
 
+class DriftConfig(ConfinedModel):
+    """The drift watcher: compares the newest parts with the model's training pictures and with last week."""
+
+    enabled: bool = True
+    window_parts: int = Field(default=500, ge=20, le=1_000_000, description="fewest parts that are compared at a time")
+    window_minutes: float = Field(default=15.0, gt=0, le=1440, description="shortest time that these parts span")
+    reference_days: int = Field(default=7, ge=1, le=60, description="how much of the past is the reference")
+    reference_gap_hours: int = Field(
+        default=24, ge=1, le=720, description="the last so many hours are not part of it, so that slow drift is seen"
+    )
+    reference_hours_min: int = Field(default=24, ge=1, le=720, description="fewest hours with parts of a reference")
+    reference_parts_min: int = Field(default=2000, ge=20, description="fewest parts of a reference")
+    distance_limit: float = Field(
+        default=0.3, gt=0, le=1, description="Kolmogorov-Smirnov distance from last week that matters"
+    )
+    outside_share_limit: float = Field(
+        default=0.2, gt=0, le=1, description="share of parts outside the training pictures' range that matters"
+    )
+    rate_factor: float = Field(default=2.0, gt=1, le=100, description="ratio of a rate to last week's that matters …")
+    rate_difference_min: float = Field(default=0.01, gt=0, le=1, description="… where they differ at least by this")
+    clear_at: float = Field(default=0.7, gt=0, le=1, description="share of its limit at which an alarm ends")
+    not_ready_on_alarm: bool = Field(default=False, description="/readyz says 503 while an alarm stands")
+
+
 def _check_host(protocol: str, host: str, *, allow_remote: bool) -> None:
     """Nobody leaves loopback by accident with a protocol that can't tell its clients apart."""
     try:

@@ -35,7 +35,7 @@ CONTRACTS: Mapping[str, Contract] = {
     "verdict": Contract(VerdictMessage, "A verdict on the verdict lane: sent at once, at most once."),
     "verdict_welcome": Contract(VerdictWelcome, "Greeting of the verdict lane, behind `welcome ` in the only frame."),
     "line_state": Contract(LineStateMessage, "State of the line on the verdict lane: at each change, twice a second."),
-    "record": Contract(Record, "A durable result on the result lane and from replay; `kind` tells which of six."),
+    "record": Contract(Record, "A durable result on the result lane and from replay; `kind` tells which of seven."),
     "result_header": Contract(ResultHeader, "Identity of a result: the frame before its record."),
     "heartbeat": Contract(
         Heartbeat, "State of the journal on the result lane: each second, and behind `welcome ` at each connect."

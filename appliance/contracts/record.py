@@ -1,4 +1,4 @@
-"""Records: what the journal keeps, the result lane sends and replay gives. Six kinds."""
+"""Records: what the journal keeps, the result lane sends and replay gives. Seven kinds."""
 
 from typing import Annotated, Literal
 
@@ -56,6 +56,17 @@ class RecordDefect(Document):
     """Sizes in real units, where the recipe knows the size of a pixel; else empty."""
 
 
+class Evidence(Document):
+    """What was measured in a frame before any model saw it."""
+
+    mean_grey: float
+    """0..255; of RGB8 the luma, of BayerRG8 the mean over all colours."""
+    saturated_fraction: float
+    """0..1 of the samples that are white."""
+    sharpness: float
+    """Mean absolute grey difference of horizontal neighbours."""
+
+
 class ViewFinding(Document):
     """What was found in one view, whatever went on the wire."""
 
@@ -69,6 +80,8 @@ class ViewFinding(Document):
     """Why the view is UNKNOWN."""
     detail: str | None
     """Which check failed and by how much, for people."""
+    evidence: Evidence | None = None
+    """Of the whole frame; null when nothing was measured, missing in records of before it was kept."""
 
 
 class StoredImage(Document):
@@ -270,6 +283,77 @@ class ModelEventRecord(Journalled):
     """All cameras are simulated, or replay files."""
 
 
+class DriftPicture(Document):
+    """A picture that shows what an alarm is about."""
+
+    seq: Count
+    """The inspection's record."""
+    captured_at: Timestamp
+    """When the part was exposed."""
+    verdict: Verdict
+    """The view's."""
+    value: float
+    """The signal's value in it; of a rate 1 where the part counts, else 0."""
+    path: str | None
+    """Relative to the appliance's image directory; null: not stored, as most OK parts' pictures aren't."""
+
+
+class DriftEventRecord(Journalled):
+    """A camera's pictures or verdicts have begun, or ceased, to differ from what they should be like."""
+
+    schema_version: SchemaVersion
+    """As in `inspection`."""
+    kind: Literal["drift_event"]
+    """What the record stands for."""
+    line: Name
+    """Line name from the configuration."""
+    station: Name
+    """Station name from the configuration."""
+    ledger_epoch: str
+    """`event_id` is unique within it."""
+    event: Literal["raised", "cleared"]
+    """What happened to the alarm."""
+    event_id: Count
+    """Identity of the event."""
+    camera: Name
+    """Camera that is concerned."""
+    view: Name
+    """View that is concerned."""
+    recipe: RecipeReference
+    """Recipe that was in use."""
+    model: ModelReference | None
+    """Model that judged; null where none did."""
+    signal: str
+    """brightness, saturation, sharpness, score, ng_rate, unknown_rate, or class_rate:CLASS."""
+    reference: Literal["training", "last_week"]
+    """What the present is compared with."""
+    measure: Literal["distance", "outside_share", "difference"]
+    """How: Kolmogorov-Smirnov distance; share of views beyond what the training pictures were like; of a rate the
+    difference."""
+    value: float
+    """By how much it differs now."""
+    limit: float
+    """From where on an alarm is raised; sampling noise and last week's own variation included."""
+    current: float | None
+    """Median of the signal, or the rate, now."""
+    expected: float | None
+    """The same, of the reference."""
+    samples: Count
+    """Views that `current` rests on."""
+    detail: str
+    """All of it in a sentence for people."""
+    deviating: list[DriftPicture]
+    """Recent pictures that deviate most."""
+    typical: list[DriftPicture]
+    """Pictures as the reference has them."""
+    sent_verdict: None
+    """No verdict."""
+    recorded_at: Timestamp
+    """RFC 3339 UTC with microseconds."""
+    is_simulated: bool
+    """All cameras are simulated, or replay files."""
+
+
 class RangeRecord(Journalled):
     """A range of one camera's trigger ids without records of their own; not every id of it needs to have been used."""
 
@@ -306,7 +390,7 @@ class RangeRecord(Journalled):
 
 
 Record = Annotated[
-    InspectionRecord | LateFindingRecord | ShadowFindingRecord | ModelEventRecord | RangeRecord,
+    InspectionRecord | LateFindingRecord | ShadowFindingRecord | ModelEventRecord | DriftEventRecord | RangeRecord,
     Field(discriminator="kind"),
 ]
 """Any record; `kind` tells which."""

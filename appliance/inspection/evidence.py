@@ -121,19 +121,19 @@ class EvidenceChecker:
 
     def check(self, pixels: Pixels, pixel_format: str, trigger: Trigger) -> Doubt | None:
         """Measure one frame, in the order of arrival; None when nothing speaks against it."""
-        return self.check_all(pixels, pixel_format, trigger, [self._limits])[0]
+        return self.check_all(pixels, pixel_format, trigger, [self._limits])[1][0]
 
     def check_all(
         self, pixels: Pixels, pixel_format: str, trigger: Trigger, limits: Sequence[EvidenceLimits]
-    ) -> list[Doubt | None]:
-        """Measure one frame, in the order of arrival; for each of the limits a doubt, or None."""
+    ) -> tuple[Evidence, list[Doubt | None]]:
+        """Measure one frame, in the order of arrival; gives what was measured, and for each of the limits a doubt."""
         evidence = measure(pixels, pixel_format)
         doubts = [
             doubt_image(evidence, one) or self._doubt_freshness(evidence.fingerprint, trigger, one) for one in limits
         ]
         self._fingerprints.append(evidence.fingerprint)
         self._frame_ids.append((trigger.stream_epoch, trigger.frame_id))
-        return doubts
+        return evidence, doubts
 
     def _doubt_freshness(self, fingerprint: int, trigger: Trigger, limits: EvidenceLimits) -> Doubt | None:
         """Look for the frame among the last ones; a camera's counter may wrap, so older ids may come again."""

@@ -27,7 +27,7 @@ from appliance.inspection.inference_thread import DEPTH, InferenceThread
 from appliance.inspection.judge import Judgement
 from appliance.inspection.plans import Assignment, PlanSet
 from appliance.inspection.running_model import HANDOFF_MARGIN_NS, HeldBatch, HeldFrame, RunningModel, Task
-from appliance.messages import Finding, ModelIdentity, Reason, Trigger, VerdictWord
+from appliance.messages import Finding, FrameEvidence, ModelIdentity, Reason, VerdictWord
 from appliance.messages.plan import decode_plans
 from appliance.ring import CameraFeed, FrameLease, ReaderRole
 from appliance.stage import Stage
@@ -199,7 +199,10 @@ class Inspector:
             pixels, trigger = lease.pixels, lease.trigger
             assignments = self._plans.assignments(trigger.exposed_ns)
             limits = [one.recipe.recipe.evidence for one in assignments]
-            doubts = self._checkers[camera].check_all(pixels, lease.geometry.pixel_format, trigger, limits)
+            measured, doubts = self._checkers[camera].check_all(pixels, lease.geometry.pixel_format, trigger, limits)
+            frame.evidence = FrameEvidence(
+                round(measured.mean_grey, 2), round(measured.saturated_fraction, 4), round(measured.sharpness, 3)
+            )
             frame.evidence_ms = (time.monotonic_ns() - start_ns) / NS_PER_MS
             self._counters.evidence_ms.add(frame.evidence_ms)
             asked = self._questions(camera, frame, start_ns, list(zip(assignments, doubts, strict=True)))
@@ -217,7 +220,6 @@ class Inspector:
     ) -> dict[RunningModel, list[Question]]:
         """What a frame is to be judged for, by model; answers at once where evidence or the model is missing."""
         asked: dict[RunningModel, list[Question]] = {}
-        trigger = frame.lease.trigger
         for assignment, doubt in assigned:
             recipe = assignment.recipe
             questions = [Question(recipe, view, region) for view, region in recipe.views(camera)]
@@ -229,7 +231,7 @@ class Inspector:
                 unknown = Judgement(VerdictWord.UNKNOWN, doubt.reason, doubt.detail)
             for question in questions:
                 stage_ms = _first_ms(frame, start_ns)
-                self._answer(camera, trigger, question, unknown, stage_ms=stage_ms, model=assignment.identity)
+                self._answer(camera, frame, question, unknown, stage_ms=stage_ms, model=assignment.identity)
         return asked
 
     def _hand_over(
@@ -243,7 +245,7 @@ class Inspector:
             self._counters.cameras[camera].refused += 1
             for question in questions:
                 stage_ms = _first_ms(frame, start_ns)
-                self._answer(camera, trigger, question, refusal, stage_ms=stage_ms, model=model.identity)
+                self._answer(camera, frame, question, refusal, stage_ms=stage_ms, model=model.identity)
             return
         address, size_bytes = lease.pixels.__array_interface__["data"][0], lease.pixels.nbytes
         deadline_ns = trigger.exposed_ns + max(question.recipe.time_to_answer_ns for question in questions)
@@ -265,10 +267,12 @@ class Inspector:
             judging_ms = (time.monotonic_ns() - judging_ns) / NS_PER_MS
             self._count(batch, judgements, inference, judging_ms)  # before anybody can hear of it
             for waiting, answers in zip(batch, judgements, strict=True):
-                task, trigger = waiting.frame, waiting.frame.lease.trigger
+                task = waiting.frame
                 stage_ms = _stage_ms(task.frame, inference, judging_ms)
                 for question, judgement in zip(task.questions, answers, strict=True):
-                    self._answer(waiting.camera, trigger, question, judgement, stage_ms=stage_ms, model=model.identity)
+                    self._answer(
+                        waiting.camera, task.frame, question, judgement, stage_ms=stage_ms, model=model.identity
+                    )
         finally:
             for waiting in batch:
                 waiting.frame.frame.done()
@@ -277,13 +281,14 @@ class Inspector:
     def _answer(
         self,
         camera: str,
-        trigger: Trigger,
+        frame: HeldFrame,
         question: Question,
         judgement: Judgement,
         *,
         stage_ms: dict[str, float],
         model: ModelIdentity,
     ) -> None:
+        trigger = frame.lease.trigger
         # Without a finding (publisher away, socket full) its own timer decides UNKNOWN/late: nothing is kept for later.
         finding = Finding(
             camera=camera,
@@ -298,6 +303,7 @@ class Inspector:
             view=question.view,
             recipe_sha256=question.recipe.sha256,
             model=model,
+            evidence=frame.evidence,
         )
         self._publisher.send_finding(finding)
 

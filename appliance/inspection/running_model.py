@@ -11,7 +11,7 @@ from appliance.inspection.batcher import Batcher, Waiting
 from appliance.inspection.cost import BatchCost
 from appliance.inspection.examiner import Examiner, Question
 from appliance.inspection.gather import Tilings
-from appliance.messages import ModelIdentity, ModelRef
+from appliance.messages import FrameEvidence, ModelIdentity, ModelRef
 from appliance.modelling.detector import Detector
 from appliance.modelling.gate.golden import check_golden
 from appliance.modelling.signature import load_trusted
@@ -28,12 +28,14 @@ class HeldFrame:
     """A leased frame with good evidence, on its way to one model or, near a change, to several.
 
     Attributes:
+        evidence: What was measured in it; None before.
         shares: Models that still need it.
         is_counted: Whether it has been counted as inspected.
     """
 
     lease: FrameLease
     evidence_ms: float
+    evidence: FrameEvidence | None = None
     shares: int = 1
     is_counted: bool = False
 

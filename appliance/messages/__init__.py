@@ -1,11 +1,12 @@
 """What the processes tell each other and the world: triggers, findings, verdicts, records."""
 
-from appliance.messages.finding import DEFAULT_VIEW, Defect, Finding, Measurement
+from appliance.messages.finding import DEFAULT_VIEW, Defect, Finding, FrameEvidence, Measurement
 from appliance.messages.image import BYTES_PER_PIXEL, FrameGeometry
 from appliance.messages.model import ModelIdentity, ModelRef
 from appliance.messages.outcome import Outcome, Part, View
 from appliance.messages.reason import ClockSource, Reason, VerdictWord
 from appliance.messages.record import (
+    drift_event_record,
     inspection_record,
     late_finding_record,
     model_event_record,
@@ -24,6 +25,7 @@ __all__ = [
     "ClockSource",
     "Defect",
     "Finding",
+    "FrameEvidence",
     "FrameGeometry",
     "Measurement",
     "ModelIdentity",
@@ -35,6 +37,7 @@ __all__ = [
     "TriggerFlag",
     "VerdictWord",
     "View",
+    "drift_event_record",
     "encode",
     "inspection_record",
     "late_finding_record",

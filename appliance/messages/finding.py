@@ -49,6 +49,21 @@ class Defect:
 
 
 @dataclass(frozen=True)
+class FrameEvidence:
+    """What was measured in a frame before any model saw it.
+
+    Attributes:
+        mean_grey: 0..255.
+        saturated_fraction: 0..1 of the samples that are white.
+        sharpness: Mean absolute grey difference of horizontal neighbours.
+    """
+
+    mean_grey: float
+    saturated_fraction: float
+    sharpness: float
+
+
+@dataclass(frozen=True)
 class Finding:
     """The inspector's answer for one trigger.
 
@@ -65,6 +80,7 @@ class Finding:
         view: Which of the frame's views; the recipe names them.
         recipe_sha256: The recipe that was applied; None when none was.
         model: The model that was asked, also where the frame was doubted before; None when none was loaded.
+        evidence: Of the whole frame, also where it was doubted for it; None when nothing was measured.
     """
 
     camera: str
@@ -79,6 +95,7 @@ class Finding:
     view: str = DEFAULT_VIEW
     recipe_sha256: str | None = None
     model: ModelIdentity | None = None
+    evidence: FrameEvidence | None = None
 
     def encode(self) -> bytes:
         """Encode as compact JSON."""
@@ -87,6 +104,7 @@ class Finding:
             "defects": [_plain(defect) for defect in self.defects],
             "near_misses": [_plain(defect) for defect in self.near_misses],
             "model": vars(self.model) if self.model is not None else None,
+            "evidence": vars(self.evidence) if self.evidence is not None else None,
         }
         return json.dumps(fields, separators=(",", ":")).encode()
 
@@ -106,6 +124,8 @@ class Finding:
             region = fields["region_px"]
             fields["region_px"] = tuple(region) if region is not None else None
             fields["model"] = ModelIdentity.decode(fields.get("model"))
+            evidence = fields.get("evidence")
+            fields["evidence"] = FrameEvidence(**evidence) if evidence is not None else None
             return cls(**fields)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a finding: {error}: {message[:120]!r}") from error

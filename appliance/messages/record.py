@@ -5,6 +5,7 @@ inspection      one inspection with its verdict
 late_finding    what the inspector said of an inspection that was decided already: kept, never sent as a verdict
 shadow_finding  what a model that only watches said of a part: never sent, never part of a verdict
 model_event     another model judges a recipe's parts from a moment on, or the one in use has failed
+drift_event     a camera's pictures or verdicts have begun, or ceased, to differ from what they should be like
 unrecorded      trigger ids that may have been used and of which nothing is left (power loss): UNKNOWN, nothing was sent
 lost_range      trigger ids whose records were lost (disk full for too long): verdicts may have been sent
 """
@@ -139,6 +140,38 @@ def model_event_record(
     }
 
 
+def drift_event_record(
+    *,
+    line: str,
+    station: str,
+    ledger_epoch: str,
+    event: Literal["raised", "cleared"],
+    event_id: int,
+    alarm: Mapping[str, Any],
+    is_simulated: bool,
+    recorded_at: str,
+) -> dict[str, Any]:
+    """Record that a drift alarm was raised or cleared.
+
+    Args:
+        event_id: Unique within the ledger epoch.
+        alarm: Its keys from `camera` on, as `contracts.record.DriftEventRecord` describes them.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "drift_event",
+        "line": line,
+        "station": station,
+        "ledger_epoch": ledger_epoch,
+        "event": event,
+        "event_id": event_id,
+        **alarm,
+        "sent_verdict": None,
+        "recorded_at": recorded_at,
+        "is_simulated": is_simulated,
+    }
+
+
 def range_record(
     kind: Literal["unrecorded", "lost_range"],
     *,
@@ -179,6 +212,7 @@ def _finding(view: View) -> dict[str, Any]:
         "verdict": finding.verdict.name if finding else None,
         "reason": (finding.reason if finding else view.trigger.reason).word,
         "detail": finding.detail if finding else None,
+        "evidence": vars(finding.evidence) if finding and finding.evidence else None,
     }
 
 

@@ -15,7 +15,7 @@ from appliance.records.journal import Journal
 from appliance.records.reconcile import CameraAudit, IdRange, Untold, complete, outcomes
 from appliance.records.spans import INSPECTIONS
 from appliance.tally import SpoolEntry, SpoolReader, ledger_epoch
-from appliance.tally.spool import MAIN, SHADOW
+from appliance.tally.spool import BESIDE, MAIN, SPOOLS
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _RANGE_DETAILS = {
     "lost_range": "decided, but for too long neither spool nor journal had room: nothing else of them is left",
 }
 
-ADDITIONS = ("late_finding", "shadow_finding", "model_event")
+ADDITIONS = ("late_finding", "shadow_finding", "model_event", "drift_event")
 """Kinds of records that close no trigger."""
 AdditionKey = tuple[str, str, str, int, str]
 """Ledger epoch and kind of an addition; then camera, trigger id and view, or recipe, event id and event."""
@@ -65,7 +65,7 @@ class Intake:
         self._config = config
         self._journal = journal
         self.ledger_epoch = ledger_epoch(config.state_dir)
-        self._spools = {name: SpoolReader(config.runtime_dir, name) for name in (MAIN, SHADOW)}
+        self._spools = {name: SpoolReader(config.runtime_dir, name) for name in SPOOLS}
         self._recorded = journal.closed()
         self._additions: set[AdditionKey] | None = None
         self._audits = [CameraAudit(config.runtime_dir, camera.name, self.ledger_epoch) for camera in config.cameras]
@@ -85,7 +85,8 @@ class Intake:
         entries = self._spools[MAIN].read(limit)
         if len(entries) < limit:
             self._read_to_end_ns = now_ns
-            entries += self._spools[SHADOW].read(limit - len(entries))
+            for name in BESIDE:
+                entries += self._spools[name].read(limit - len(entries))
         self.is_at_end = len(entries) < limit
         taken = [item for entry in entries if (item := self._open(entry)) is not None]
         if self.is_at_end:
@@ -232,6 +233,8 @@ def addition_key(record: dict[str, Any]) -> AdditionKey:
     epoch, kind = record["ledger_epoch"], record["kind"]
     if kind == "model_event":
         return epoch, kind, record["recipe"]["name"], record["event_id"], record["event"]
+    if kind == "drift_event":
+        return epoch, kind, record["camera"], record["event_id"], record["event"]
     return epoch, kind, record["camera"], record["trigger_id"], record["view"]
 
 

@@ -1,5 +1,6 @@
 """Small files that are there after a power cut, whole: the old content, or the new one."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TypeVar
@@ -34,19 +35,32 @@ def write_json(path: Path, content: BaseModel) -> None:
     Raises:
         ConfigError: The directory can't be written.
     """
+    try:
+        write_bytes(path, content.model_dump_json(indent=2).encode() + b"\n")
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be written: {error.strerror}; check space and rights") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """The same with any content.
+
+    Raises:
+        OSError: The directory can't be written; the old content stays.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with temporary.open("w") as file:
-            file.write(content.model_dump_json(indent=2) + "\n")
+        with temporary.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
             adopt(file.fileno(), path.parent)
         temporary.replace(path)
         sync_directory(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ConfigError(f"{path}: can't be written: {error.strerror}; check space and rights") from error
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def sync_directory(directory: Path) -> None:

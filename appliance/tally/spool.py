@@ -7,7 +7,8 @@ is found in the tally files instead.
     spool/00000000000000000007      entries one after another: length u32, crc32 u32 of the body, body
     spool/00000000000000000008      the writer is here; every writer begins a segment of its own
 
-A shadow model has a spool of its own beside it, `spool.shadow`: nothing of what it says passes through the publisher.
+A shadow model and the drift watcher have spools of their own beside it, `spool.shadow` and `spool.drift`: nothing of
+what they say passes through the publisher.
 """
 
 import fcntl
@@ -26,7 +27,10 @@ _HEAD = struct.Struct("<II")
 _MAX_ENTRY_BYTES = 1 << 24
 
 
-MAIN, SHADOW = "spool", "spool.shadow"
+MAIN, SHADOW, DRIFT = "spool", "spool.shadow", "spool.drift"
+BESIDE = (SHADOW, DRIFT)
+"""Spools of processes that no verdict depends on; read when the publisher's is at its end."""
+SPOOLS = (MAIN, *BESIDE)
 
 
 def spool_dir(runtime_dir: Path, name: str = MAIN) -> Path:

@@ -56,7 +56,7 @@ kind = "genicam"
 serial = "SIM-0001"
 
 [cameras.source.simulator]
-images = "{repository}/examples/deeppcb"
+images = "{images}"
 line_hz = {line_hz}
 
 [cameras.source.features]
@@ -72,7 +72,8 @@ class WholeAppliance:
     Few pictures may wait: rows come behind them, and nobody's idle time is left for pictures on a busy machine.
 
     Args:
-        more: Sections to append to the configuration.
+        more: Sections to append to the configuration; without [drift] nothing watches for it.
+        images: What the camera replays. Default: the examples.
         models_dir: Default: the repository's.
         recipe: TOML in place of the example's.
     """
@@ -85,15 +86,20 @@ class WholeAppliance:
         more: str = "",
         models_dir: Path | None = None,
         recipe: str | None = None,
+        images: Path | None = None,
     ) -> None:
         patient_recipe(folder / "recipe.toml", 800)
         if recipe is not None:
             (folder / "recipe.toml").write_text(recipe)
         self.config_path = folder / "appliance.toml"
         text = _CONFIG.format(
-            repository=REPOSITORY, folder=folder, line_hz=line_hz, models_dir=models_dir or REPOSITORY / "models"
+            folder=folder,
+            images=images or REPOSITORY / "examples/deeppcb",
+            line_hz=line_hz,
+            models_dir=models_dir or REPOSITORY / "models",
         )
-        self.config_path.write_text(text + more)
+        quiet = "" if "[drift]" in more else "\n[drift]\nenabled = false\n"
+        self.config_path.write_text(text + more + quiet)
         self.config = load(self.config_path)
         self.lines: list[str] = []
         self.verdicts: list[dict[str, Any]] = []

@@ -91,7 +91,14 @@ def test_a_decision_that_never_reached_the_spool_is_recorded_from_the_tally_file
     still_open = steady.decide(is_decided=False)
     record = steady.result(unspooled)
     assert (record["is_recovered"], record["verdict"], record["sent_verdict"]) == (True, "NG", "NG")
-    nothing_found = {"camera": "cam0", "view": "whole", "verdict": None, "reason": None, "detail": None}
+    nothing_found = {
+        "camera": "cam0",
+        "view": "whole",
+        "verdict": None,
+        "reason": None,
+        "detail": None,
+        "evidence": None,
+    }
     assert record["finding"] == [nothing_found]
     assert record["image"]["missing"] == [], "its frame was still on the shelf"
     assert still_open not in steady.told()

@@ -55,11 +55,20 @@ def write_quantised(
     try:
         (part / MODEL_FILE).write_bytes(outcome.best.bundle.onnx_bytes)
         write_golden(part, outcome.best.bundle, _golden(outcome))
+        _carry_over(outcome.order.bundle, part)
         write_bundle(part, contract)
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return load_bundle(folder)
+
+
+def _carry_over(bundle: ModelBundle, folder: Path) -> None:
+    """Copy what else the float bundle says: its training pictures (profile.json) are the INT8 model's too."""
+    for name, content in bundle.contents.items():
+        if name != MODEL_FILE and not name.startswith("golden/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
 
 
 def _opset(prepared: Prepared) -> int:

@@ -55,6 +55,9 @@ warn_free_mb = 12
 evict_free_mb = 8
 stop_free_mb = 4
 
+[drift]
+enabled = false
+
 [[cameras]]
 name = "cam0"
 

@@ -8,6 +8,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "line_state": {"ready": True, "not_ready_because": [], "error_id": 0},
         "processes": {"inspect": {"up": True}, "record": {"up": True}},
         "cameras": {"cam0": {"state": "capturing"}},
+        "drift": {"not_ready_on_alarm": False, "alarms": [{"detail": "cam0 gets dark"}]},
         **changes,
     }
 
@@ -42,3 +43,8 @@ def test_an_inspector_that_hangs_is_not_ready_whatever_the_publisher_knows() -> 
 def test_nobody_vouches_for_a_line_without_publisher() -> None:
     report = readiness(status(line_state=None))
     assert report.content == {"ready": False, "not_ready_because": ["the publisher is down"], "error_id": None}
+
+
+def test_drift_ends_readiness_only_where_that_is_asked_for() -> None:
+    report = readiness(status(drift={"not_ready_on_alarm": True, "alarms": [{"detail": "cam0 gets dark"}]}))
+    assert report.content["not_ready_because"] == ["drift: cam0 gets dark"]

@@ -12,9 +12,11 @@ ROOT = Path(__file__).parents[3]
 def test_table_has_one_grabber_a_camera_that_stops_before_everything_else_and_the_recorder_last() -> None:
     config_path = ROOT / "examples/full.toml"
     table = process_table(load(config_path), config_path, supervisor_pid=7, options=("--verbose",))
-    assert [spec.name for spec in table] == ["publish", "record", "inspect", "grab-cam0", "grab-cam1", "shadow"]
-    assert [spec.stop_rank for spec in table] == [2, 3, 1, 0, 0, 0]
+    names = ["publish", "record", "inspect", "grab-cam0", "grab-cam1", "shadow", "drift"]
+    assert [spec.name for spec in table] == names
+    assert [spec.stop_rank for spec in table] == [2, 3, 1, 0, 0, 0, 0]
     assert [spec.name for spec in table if spec.only_while is not None] == ["shadow"]
+    assert [spec.name for spec in table if spec.is_optional] == ["shadow", "drift"]
     assert table[3].argv[1:] == (
         *("-m", "appliance", "stage", "grab", "cam0"),
         *("--config", str(config_path), "--supervisor-pid", "7", "--verbose"),

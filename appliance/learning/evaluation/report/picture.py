@@ -46,7 +46,7 @@ class Picture:
         pixels, pixel_format = read_image(self.image.path)
         colour = to_pixel_format(pixels, pixel_format, "BGR8")
         x1, y1, x2, y2 = _window(self.focus, colour.shape[1], colour.shape[0])
-        data = _jpeg(colour[y1:y2, x1:x2], self.longest_px)
+        data = jpeg(colour[y1:y2, x1:x2], self.longest_px)
         width, height = x2 - x1, y2 - y1
         cut = "" if (width, height) == colour.shape[1::-1] else f", cut to {width}x{height} px at {x1}, {y1}"
         return (
@@ -117,7 +117,8 @@ def _window(focus: NDArray[np.float32], width_px: int, height_px: int) -> tuple[
     return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
 
 
-def _jpeg(pixels: NDArray[np.uint8], longest_px: int) -> str:
+def jpeg(pixels: NDArray[np.uint8], longest_px: int = _LONGEST_PX) -> str:
+    """Write an image small, as base64 for a page; (H, W, 3) uint8 BGR."""
     scale = longest_px / max(pixels.shape[:2])
     if scale < 1:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
