@@ -30,7 +30,7 @@ def write_bundle(folder: Path, contract: Mapping[str, Any]) -> ModelBundle:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.relative_to(folder).as_posix() not in _OWN_FILES
     }
-    (folder / CONTRACT_FILE).write_text("\n".join(_toml({**contract, "files": files})) + "\n", encoding="utf-8")
+    (folder / CONTRACT_FILE).write_text("\n".join(toml_lines({**contract, "files": files})) + "\n", encoding="utf-8")
     (folder / SIGNATURE_FILE).unlink(missing_ok=True)
     write_seal(folder)
     return load_bundle(folder)
@@ -51,16 +51,16 @@ def put_in_place(folder: Path, target: Path) -> None:
     shutil.rmtree(retired, ignore_errors=True)
 
 
-def _toml(table: Mapping[str, Any], prefix: str = "") -> list[str]:
+def toml_lines(table: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Write a table: plain keys first, then its sub-tables. JSON's strings, numbers and lists are TOML's too."""
     lines = [f"{_key(key)} = {json.dumps(value)}" for key, value in table.items() if not _is_table(value)]
     for key, value in table.items():
         name = prefix + _key(key)
         if isinstance(value, Mapping):
-            lines += ["", f"[{name}]", *_toml(value, f"{name}.")]
+            lines += ["", f"[{name}]", *toml_lines(value, f"{name}.")]
         elif _is_table(value):
             for row in value:
-                lines += ["", f"[[{name}]]", *_toml(row, f"{name}.")]
+                lines += ["", f"[[{name}]]", *toml_lines(row, f"{name}.")]
     return lines
 
 

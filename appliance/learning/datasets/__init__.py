@@ -28,6 +28,7 @@ __all__ = [
     "read_dataset",
     "read_every_split",
     "read_image",
+    "splits_of",
 ]
 
 READERS: dict[str, Reader] = {
@@ -83,6 +84,15 @@ def read_every_split(
     ]
     names = tuple(dict.fromkeys(name for dataset in read for name in dataset.class_names))
     return [dataset.for_classes(names) for dataset in read]
+
+
+def splits_of(folder: Path, *, file_format: str = "auto") -> tuple[str, ...]:
+    """Name the splits that a set has.
+
+    Raises:
+        DatasetError: No such folder, no or several formats recognised.
+    """
+    return _reader(folder, file_format, "detect").splits(folder)
 
 
 def _numbered(dataset: Dataset) -> Dataset:

@@ -101,6 +101,8 @@ def _measured(
 ) -> Iterator[tuple[CutCandidate, tuple[int, int, int, int], NDArray[np.bool_]]]:
     depth = distance if is_outside else -distance
     beyond = (mask & (depth > settings.tolerance_px)).astype(np.uint8)
+    if not beyond.any():
+        return
     joined = cv2.dilate(beyond, np.ones((settings.gap_px * 2 + 1,) * 2, np.uint8)) if settings.gap_px else beyond
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     height, width = mask.shape

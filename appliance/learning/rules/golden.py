@@ -15,11 +15,11 @@ from appliance.learning.rules.alignment import Matrix
 from appliance.learning.rules.candidate import Box, Called
 from appliance.learning.rules.cut import CutCandidate, CutSettings, cut_candidates
 from appliance.learning.rules.parameter import RuleParameters, parameter
-from appliance.learning.rules.reference import BROAD_STEP, Reference, lay_over, relief
-from appliance.learning.rules.surface import Mark, marks
+from appliance.learning.rules.reference import BROAD_STEP, Laid, Reference, lay_over, relief, strongest
+from appliance.learning.rules.surface import CONTRAST_STEPS, Band, Mark, marks
 
-_DEVIATION_STEPS, _CONTRAST_STEPS = 8, 160
-"""Deviations are kept in eighths of a spread, contrasts in 1/160: a byte each."""
+_DEVIATION_STEPS = 8
+"""Deviations are kept in eighths of a spread: a byte each."""
 _NOT_FOUND = 20.0  # a frame without such a part is as far beyond any limit as a measure can be
 
 
@@ -30,9 +30,11 @@ class GoldenFind(ConfinedModel):
     tolerance_px: float = parameter(1.5, 0.6, 4.0, "px", "how far the outline of good parts strays")
     cut_gap_px: int = parameter(2, 0, 6, "px", "deviations of the cut so near each other are one")
     surface_margin_px: float = parameter(3.0, 1.0, 8.0, "px", "the surface is looked at so far from the outline")
-    fine_sigma: float = parameter(5.0, 2.5, 12.0, "sigma", "deviation of a px of a line or grain from good parts")
-    fine_gap_px: int = parameter(1, 0, 4, "px", "gaps in a line so wide are bridged")
-    grow_share: float = parameter(0.6, 0.3, 1.0, "1", "share of either deviation that neighbouring px must reach")
+    fine_sigma: float = parameter(5.0, 2.5, 12.0, "sigma", "deviation of a px of a grain from good parts")
+    fine_gap_px: int = parameter(1, 0, 4, "px", "gaps in a grain so wide are bridged")
+    line_sigma: float = parameter(5.0, 2.5, 12.0, "sigma", "deviation of a px of a line from good parts")
+    line_gap_px: int = parameter(2, 0, 6, "px", "gaps in a line so wide are bridged, at half size")
+    grow_share: float = parameter(0.6, 0.3, 1.0, "1", "share of each deviation that neighbouring px must reach")
     broad_sigma: float = parameter(5.0, 2.5, 12.0, "sigma", "deviation of a px of a crease from good parts")
     broad_gap_px: int = parameter(3, 0, 6, "px", "gaps between a crease's flanks so wide are bridged, at half size")
 
@@ -46,9 +48,10 @@ class GoldenLimits(ConfinedModel):
     corner_depth_px: float = parameter(4.0, 1.0, 12.0, "px", "least depth of missing material")
     crack_depth_px: float = parameter(6.0, 1.0, 20.0, "px", "least depth of a crack")
     crack_slenderness: float = parameter(1.6, 0.5, 4.0, "1", "a crack is so many times deeper than thick")
-    scratch_length_px: float = parameter(18.0, 5.0, 50.0, "px", "least length of a scratch")
-    scratch_contrast: float = parameter(0.06, 0.01, 0.4, "1", "least contrast of a scratch")
-    scratch_elongation: float = parameter(4.0, 1.5, 12.0, "1", "a scratch is so many times longer than wide")
+    scratch_length_px: float = parameter(28.0, 8.0, 60.0, "px", "least length of a scratch, ends of the filter and all")
+    scratch_contrast: float = parameter(0.03, 0.005, 0.2, "1", "least contrast of a scratch, averaged along it")
+    scratch_elongation: float = parameter(3.0, 1.2, 12.0, "1", "a scratch is so many times longer than wide")
+    spot_elongation: float = parameter(2.5, 1.5, 12.0, "1", "contamination isn't longer than so many times its width")
     spot_diameter_px: float = parameter(4.5, 1.5, 14.0, "px", "least diameter of contamination")
     spot_contrast: float = parameter(0.12, 0.01, 0.6, "1", "least contrast of contamination")
     fold_length_px: float = parameter(25.0, 8.0, 80.0, "px", "least length of a fold")
@@ -69,17 +72,15 @@ class GoldenView:
     """One image beside the reference, in bytes: hundreds of them are kept while parameters are tuned.
 
     Attributes:
-        material: (H, W) uint8. fine, broad: int8 deviations; fine_contrast, broad_contrast: int8.
+        material: (H, W) uint8.
+        bands: Deviation and contrast, int8, of each band of the surface.
         size_px: Width and height of the image.
     """
 
     matrix: Matrix
     size_px: tuple[int, int]
     material: NDArray[np.uint8]
-    fine: NDArray[np.int8]
-    fine_contrast: NDArray[np.int8]
-    broad: NDArray[np.int8]
-    broad_contrast: NDArray[np.int8]
+    bands: dict[Band, tuple[NDArray[np.int8], NDArray[np.int8]]]
 
 
 @dataclass(frozen=True)
@@ -116,17 +117,18 @@ class Golden:
         span = reference.background - reference.edge_grey
         span = np.where(np.abs(span) < 8, np.where(span < 0, -8.0, 8.0), span)
         share = np.where(laid.is_valid, (reference.background - laid.pixels) / span, reference.distance <= 0)
-        fine, broad = relief(laid, reference.distance, reference.ground)
-        there = laid.is_valid[::BROAD_STEP, ::BROAD_STEP]
-        return GoldenView(
-            laid.matrix,
-            size_px,
-            np.clip(share * 255, 0, 255).astype(np.uint8),
-            _bytes(np.where(laid.is_valid, reference.fine.deviation(fine), 0), _DEVIATION_STEPS),
-            _bytes(fine, _CONTRAST_STEPS),
-            _bytes(np.where(there, reference.broad.deviation(broad), 0), _DEVIATION_STEPS),
-            _bytes(broad, _CONTRAST_STEPS),
-        )
+        return GoldenView(laid.matrix, size_px, np.clip(share * 255, 0, 255).astype(np.uint8), self._bands(laid))
+
+    def _bands(self, laid: Laid) -> dict[Band, tuple[NDArray[np.int8], NDArray[np.int8]]]:
+        reference = self.reference
+        seen = relief(laid, reference.distance, reference.ground)
+        half = laid.is_valid[::BROAD_STEP, ::BROAD_STEP]
+        lines, thin = strongest(reference.lines, seen.lines)
+        return {
+            "fine": (_bytes(reference.fine.deviation(seen.fine) * laid.is_valid, _DEVIATION_STEPS), _bytes(seen.fine)),
+            "line": (_bytes(lines * half, _DEVIATION_STEPS), _bytes(thin)),
+            "broad": (_bytes(reference.broad.deviation(seen.broad) * half, _DEVIATION_STEPS), _bytes(seen.broad)),
+        }
 
     def candidates(self, view: GoldenView | tuple[int, int], find: GoldenFind) -> Sequence[GoldenCandidate]:
         """See `Method`."""
@@ -140,37 +142,36 @@ class Golden:
             reach = 2 * round(find.surface_margin_px) + 3
             is_surface &= cv2.dilate(gone.astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0
         found: list[CutCandidate | Mark] = [*cuts]
-        found += marks(
-            _numbers(view.fine, _DEVIATION_STEPS),
-            _numbers(view.fine_contrast, _CONTRAST_STEPS),
-            is_surface,
-            limit=find.fine_sigma,
-            grow_share=find.grow_share,
-            gap_px=find.fine_gap_px,
-        )
-        found += marks(
-            _numbers(view.broad, _DEVIATION_STEPS),
-            _numbers(view.broad_contrast, _CONTRAST_STEPS),
-            is_surface[::BROAD_STEP, ::BROAD_STEP],
-            limit=find.broad_sigma,
-            grow_share=find.grow_share,
-            gap_px=find.broad_gap_px,
-            step=BROAD_STEP,
-        )
+        for band, (deviation, contrast) in view.bands.items():
+            step = 1 if band == "fine" else BROAD_STEP
+            found += marks(
+                deviation,
+                contrast,
+                is_surface[::step, ::step],
+                band,
+                limit=getattr(find, f"{band}_sigma") * _DEVIATION_STEPS,
+                grow_share=find.grow_share,
+                gap_px=getattr(find, f"{band}_gap_px"),
+                step=step,
+            )
         return [GoldenCandidate(_box(one.corners, view), one) for one in found]
 
     def called(self, candidates: Sequence[GoldenCandidate], limits: GoldenLimits) -> Iterator[Called]:
-        """See `Method`. A crease's own lines and dark spots aren't named again."""
-        folds = [called for one in candidates if (called := _fold(one, limits)) is not None]
-        yield from folds
-        creases = [fold.box for fold in folds if fold.excess >= 1]
+        """See `Method`. Lines and grains of a fold, and grains of a scratch, aren't named again."""
+        marked: list[Box] = []
+        for name in (_fold, _scratch, _spot):
+            found = [
+                called
+                for one in candidates
+                if isinstance(one.measured, Mark) and (called := name(one.box, one.measured, limits)) is not None
+            ]
+            yield from (one for one in found if not any(_lies_in(one.box, other) for other in marked))
+            marked += [one.box for one in found if one.excess >= 1]
         for one in candidates:
             if one.measured is None:
                 yield Called("missing_corner", one.box, _NOT_FOUND)
             elif isinstance(one.measured, CutCandidate):
                 yield _cut(one.box, one.measured, limits)
-            elif not one.measured.is_broad and not any(_lies_in(one.box, crease) for crease in creases):
-                yield _line_or_spot(one.box, one.measured, limits)
 
 
 def _cut(box: Box, measured: CutCandidate, limits: GoldenLimits) -> Called:
@@ -183,17 +184,22 @@ def _cut(box: Box, measured: CutCandidate, limits: GoldenLimits) -> Called:
     return Called("missing_corner", box, measured.depth_px / limits.corner_depth_px)
 
 
-def _fold(one: GoldenCandidate, limits: GoldenLimits) -> Called | None:
-    mark = one.measured
-    if not isinstance(mark, Mark) or not mark.is_broad or mark.two_sided < limits.fold_two_sided:
+def _fold(box: Box, mark: Mark, limits: GoldenLimits) -> Called | None:
+    if mark.band != "broad" or mark.two_sided < limits.fold_two_sided:
         return None
-    return Called("fold", one.box, min(mark.length_px / limits.fold_length_px, mark.contrast / limits.fold_contrast))
+    return Called("fold", box, min(mark.length_px / limits.fold_length_px, mark.contrast / limits.fold_contrast))
 
 
-def _line_or_spot(box: Box, mark: Mark, limits: GoldenLimits) -> Called:
-    if mark.elongation >= limits.scratch_elongation:
-        excess = min(mark.length_px / limits.scratch_length_px, mark.contrast / limits.scratch_contrast)
-        return Called("scratch", box, excess)
+def _scratch(box: Box, mark: Mark, limits: GoldenLimits) -> Called | None:
+    if mark.band != "line" or mark.elongation < limits.scratch_elongation:
+        return None
+    excess = min(mark.length_px / limits.scratch_length_px, mark.contrast / limits.scratch_contrast)
+    return Called("scratch", box, excess)
+
+
+def _spot(box: Box, mark: Mark, limits: GoldenLimits) -> Called | None:
+    if mark.band != "fine" or mark.elongation > limits.spot_elongation:
+        return None
     excess = min(mark.diameter_px / limits.spot_diameter_px, mark.contrast / limits.spot_contrast)
     return Called("contamination", box, excess)
 
@@ -209,9 +215,6 @@ def _box(corners: NDArray[np.float64], view: GoldenView) -> Box:
     return float(x1), float(y1), float(x2), float(y2)
 
 
-def _bytes(values: NDArray[np.float32], steps: int) -> NDArray[np.int8]:
+def _bytes(values: NDArray[np.float32], steps: int = CONTRAST_STEPS) -> NDArray[np.int8]:
     return np.clip(np.rint(values * steps), -127, 127).astype(np.int8)
 
-
-def _numbers(values: NDArray[np.int8], steps: int) -> NDArray[np.float32]:
-    return values.astype(np.float32) / np.float32(steps)

@@ -21,12 +21,16 @@ LEAST_PARTS = 5
 _SPREAD_SHARE = 0.9
 """Of the good parts deviate less: a grain of dust on one of thirty good parts must not blind the rules there."""
 _NORMAL_AT_90 = 1.645
-_LEAST_SPREAD = 0.01
+_LEAST_SPREAD = 0.005
 _UNKNOWN_SPREAD = 100.0  # nothing is ever beyond: too few good parts showed this px
 _FINE_SIGMAS_PX = (0.8, 5.0)
 _BROAD_SIGMAS_PX = (2.2, 12.0)
 BROAD_STEP = 2
-"""Creases are looked for in an image half as large."""
+"""Creases and lines are looked for in an image half as large."""
+_LINE_SIGMA_PX = 5.0
+_LINE_REACH = 5  # px of the half-size image to both sides
+_DIRECTIONS = 8
+_PART_OF_LINE = 0.4  # a px's own relief as a share of its line's
 
 Relief = NDArray[np.float32]
 """Grey value against its surroundings, as a share."""
@@ -57,6 +61,20 @@ class Normal:
 
 
 @dataclass(frozen=True)
+class Reliefs:
+    """How a surface differs from its own surroundings.
+
+    Attributes:
+        fine: (H, W) for grains. broad: (h, w) for creases, at half the size.
+        lines: `_DIRECTIONS` times (h, w), averaged along a short line of each direction, at half the size.
+    """
+
+    fine: Relief
+    broad: Relief
+    lines: tuple[Relief, ...]
+
+
+@dataclass(frozen=True)
 class Reference:
     """A golden part.
 
@@ -65,7 +83,7 @@ class Reference:
         distance: (H, W) float32, px to the outline, positive outside.
         background, edge_grey: (H, W) float32, grey of the background and of the material at the edge.
         ground: (H, W) float32, grey of the surface; outside it goes on as the edge.
-        fine, broad: What is normal of the surface's relief; `broad` at half the size.
+        fine, broad, lines: What is normal of the surface's `Reliefs`.
         part_count: Good parts that it was learned from.
     """
 
@@ -77,6 +95,7 @@ class Reference:
     ground: NDArray[np.float32]
     fine: Normal
     broad: Normal
+    lines: tuple[Normal, ...]
     part_count: int
 
 
@@ -121,6 +140,8 @@ def learn(images: Sequence[NDArray[np.uint8]]) -> Reference:
     ground = np.maximum(ground, 4.0).astype(np.float32)
     laid = [_laid(pixels, matrix, distance, background) for pixels, matrix in placed]
     reliefs = [relief(one, distance, ground) for one in laid]
+    valid = [one.is_valid for one in laid]
+    half = [one[::BROAD_STEP, ::BROAD_STEP] for one in valid]
     return Reference(
         image=image,
         outline=outline,
@@ -128,8 +149,9 @@ def learn(images: Sequence[NDArray[np.uint8]]) -> Reference:
         background=background,
         edge_grey=edge_grey,
         ground=ground,
-        fine=Normal.of([fine for fine, _ in reliefs], [one.is_valid for one in laid]),
-        broad=Normal.of([broad for _, broad in reliefs], [one.is_valid[::BROAD_STEP, ::BROAD_STEP] for one in laid]),
+        fine=Normal.of([one.fine for one in reliefs], valid),
+        broad=Normal.of([one.broad for one in reliefs], half),
+        lines=tuple(Normal.of([one.lines[way] for one in reliefs], half) for way in range(_DIRECTIONS)),
         part_count=len(placed),
     )
 
@@ -140,12 +162,43 @@ def lay_over(pixels: NDArray[np.uint8], reference: Reference) -> Laid | None:
     return None if matrix is None else _laid(pixels, matrix, reference.distance, reference.background)
 
 
-def relief(laid: Laid, distance: NDArray[np.float32], ground: NDArray[np.float32]) -> tuple[Relief, Relief]:
-    """Return how the surface differs from its own surroundings: fine, and broad at half the size."""
+def relief(laid: Laid, distance: NDArray[np.float32], ground: NDArray[np.float32]) -> Reliefs:
+    """Look at the surface in three bands; outside of the part there is no relief."""
     share = np.where(distance < -1, laid.pixels / ground, 1.0).astype(np.float32)
-    fine = _band(share, *_FINE_SIGMAS_PX)
     small = cv2.resize(share, (share.shape[1] // BROAD_STEP, share.shape[0] // BROAD_STEP), interpolation=cv2.INTER_AREA)
-    return fine, _band(small, *(sigma / BROAD_STEP for sigma in _BROAD_SIGMAS_PX))
+    thin = small - cv2.GaussianBlur(small, (0, 0), _LINE_SIGMA_PX / BROAD_STEP)
+    return Reliefs(
+        fine=_band(share, *_FINE_SIGMAS_PX),
+        broad=_band(small, *(sigma / BROAD_STEP for sigma in _BROAD_SIGMAS_PX)),
+        lines=tuple(_along(thin, way) for way in range(_DIRECTIONS)),
+    )
+
+
+def _along(thin: Relief, way: int) -> Relief:
+    """Average along short lines; only px that are part of the line count, not those beside it."""
+    averaged = np.asarray(cv2.filter2D(thin, -1, _line(way)), np.float32)
+    return np.where(thin * averaged > _PART_OF_LINE * averaged * averaged, averaged, np.float32(0))
+
+
+def strongest(normals: Sequence[Normal], reliefs: Sequence[Relief]) -> tuple[Relief, Relief]:
+    """Return the deviation and the relief of that direction, px by px, which deviates most."""
+    deviation, chosen = normals[0].deviation(reliefs[0]), reliefs[0]
+    for normal, one in zip(normals[1:], reliefs[1:], strict=True):
+        other = normal.deviation(one)
+        is_more = np.abs(other) > np.abs(deviation)
+        deviation, chosen = np.where(is_more, other, deviation), np.where(is_more, one, chosen)
+    return deviation, chosen
+
+
+def _line(way: int) -> NDArray[np.float32]:
+    """Return weights along a line through the middle, in one of the directions."""
+    angle = np.pi * way / _DIRECTIONS
+    place = np.arange(-_LINE_REACH, _LINE_REACH + 1)
+    x, y = np.meshgrid(place, place)
+    across = np.abs(np.cos(angle) * y - np.sin(angle) * x)
+    along = np.abs(np.cos(angle) * x + np.sin(angle) * y)
+    weights = np.clip(1 - across, 0, 1) * (along <= _LINE_REACH)
+    return np.asarray(weights / weights.sum(), np.float32)
 
 
 def _placed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from appliance.learning.rules.cut import corners_of
 
+CONTRAST_STEPS = 160
+"""A contrast of 1 in the bytes that images are kept in."""
+Band = Literal["fine", "line", "broad"]
 _LEAST_PX = 3
 """Px of a group; what is smaller is noise."""
 
@@ -20,7 +24,7 @@ class Mark:
     """A group of px of the surface that stand out.
 
     Attributes:
-        is_broad: Found by the broad band: a crease or a shadow, not a line or a grain.
+        band: Where it was found: "fine" (grains), "line", or "broad" (creases).
         corners: (N, 2) corners of its px, px of the reference.
         length_px, width_px: Of the smallest rectangle around it, and its area by its length.
         diameter_px: Of a circle of its area.
@@ -28,7 +32,7 @@ class Mark:
         two_sided: Of bright and dark px the fewer, as a share of all: a crease has both.
     """
 
-    is_broad: bool
+    band: Band
     corners: NDArray[np.float64]
     length_px: float
     width_px: float
@@ -43,9 +47,10 @@ class Mark:
 
 
 def marks(
-    deviation: NDArray[np.float32],
-    contrast: NDArray[np.float32],
+    deviation: NDArray[np.int8],
+    contrast: NDArray[np.int8],
     is_surface: NDArray[np.bool_],
+    band: Band,
     *,
     limit: float,
     grow_share: float,
@@ -55,18 +60,36 @@ def marks(
     """Find marks in one band of the relief.
 
     Args:
-        deviation: (h, w) in spreads of good parts, with sign. contrast: (h, w) share of the grey value, with sign.
+        deviation: (h, w) from good parts, with sign. contrast: (h, w) of the grey value, with sign, in `CONTRAST_STEPS`.
         is_surface: (h, w) where to look.
-        limit: Spreads from where on a px stands out.
+        limit: Deviation from where on a px stands out.
         grow_share: Of the limit that its neighbours must reach to belong to it.
         gap_px: Gaps so wide are bridged, in px of this band.
-        step: Px of the reference for one of this band; over 1 the band is the broad one.
+        step: Px of the reference for one of this band.
     """
-    amount = np.abs(deviation) * is_surface
+    for sides in ((deviation,) if band == "broad" else (deviation, -deviation)):  # a crease has a bright and a dark flank
+        amount = np.abs(sides) if band == "broad" else sides
+        amount = np.where(is_surface, amount, 0)
+        yield from _groups(amount, contrast, band, limit=limit, grow_share=grow_share, gap_px=gap_px, step=step)
+
+
+def _groups(
+    amount: NDArray[np.int8],
+    contrast: NDArray[np.int8],
+    band: Band,
+    *,
+    limit: float,
+    grow_share: float,
+    gap_px: int,
+    step: int,
+) -> Iterator[Mark]:
+    is_seed = amount > limit
+    if not is_seed.any():
+        return
     out = (amount > limit * grow_share).astype(np.uint8)
     joined = cv2.morphologyEx(out, cv2.MORPH_CLOSE, _disk(gap_px)) if gap_px else out
     _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    for label in np.unique(labels[amount > limit]).tolist():
+    for label in np.unique(labels[is_seed]).tolist():
         x, y, w, h, area = (int(value) for value in stats[label])
         if label == 0 or area < _LEAST_PX:
             continue
@@ -79,12 +102,12 @@ def marks(
         values = contrast[inside][seen]
         bright = float((values > 0).mean()) if len(values) else 0.0
         yield Mark(
-            is_broad=step > 1,
+            band=band,
             corners=corners_of(own, x, y) * step,
             length_px=length * step,
             width_px=area / length * step,
             diameter_px=float(np.sqrt(4 * area / np.pi)) * step,
-            contrast=float(np.abs(values).max(initial=0.0)),
+            contrast=float(np.abs(values).max(initial=0)) / CONTRAST_STEPS,
             two_sided=min(bright, 1 - bright),
         )
 

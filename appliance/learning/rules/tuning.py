@@ -19,6 +19,7 @@ from appliance.learning.evaluation.precision import average_precision
 from appliance.learning.evaluation.threshold import Outcome, WhatIf
 from appliance.learning.rules.method import Rules, grey
 from appliance.learning.rules.parameter import Declared, RuleParameters, changed, declared, flat
+from appliance.learning.rules.threads import one_thread
 from appliance.modelling import Detections
 
 DRAWN_SHARE = 0.25
@@ -152,6 +153,18 @@ def tune(
         most_seconds: Stop after so long; the result then depends on the machine.
         progress: Called after each trial.
     """
+    with one_thread():
+        return _search(rules, images, trials, seed, most_seconds, progress)
+
+
+def _search(
+    rules: Rules,
+    images: Sequence[LabelledImage],
+    trials: int,
+    seed: int,
+    most_seconds: float | None,
+    progress: Progress | None,
+) -> Tuning:
     started, cpu_started = time.monotonic(), time.process_time()
     bench = Bench(rules, images)
     first = best = bench.trial(rules.parameters)

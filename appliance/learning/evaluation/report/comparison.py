@@ -24,15 +24,16 @@ def comparison_page(comparison: Comparison) -> str:
         f'<p class="soft">{escape(parts_of(figures["a"]))}</p>',
         *(f'<p class="soft">{letter}: {escape(rule_of(figures[letter.lower()]))}</p>' for letter in "AB"),
         f'<p class="verdict">{escape(comparison.verdict)}</p>',
-        f'<div class="card">{_difference_table(comparison, names)}</div>',
-        f'<h2>Differences, B minus A</h2><div class="pair">{_difference_cards(comparison)}</div>',
-        *_disagreements(comparison),
+        f'<div class="card">{difference_table(comparison, names)}</div>',
+        f'<h2>Differences, B minus A</h2><div class="pair">{difference_cards(comparison)}</div>',
+        *disagreements(comparison),
         f'<h2>Method</h2><p class="soft">{escape(METHOD)}. {escape(figures["a"]["method"])}.</p>',
     ]
     return page(title, body)
 
 
-def _difference_table(comparison: Comparison, names: list[str]) -> str:
+def difference_table(comparison: Comparison, names: list[str]) -> str:
+    """Return the figures of both and what lies between them."""
     rows = [
         [
             one.title,
@@ -50,7 +51,7 @@ def _difference_table(comparison: Comparison, names: list[str]) -> str:
     return table(headings, rows)
 
 
-def _difference_cards(comparison: Comparison) -> str:
+def difference_cards(comparison: Comparison) -> str:
     """Draw better-when-higher and better-when-lower apart: on one axis they would mislead."""
     cards = []
     for title, is_less_better in (("More is better", False), ("Less is better", True)):
@@ -69,7 +70,8 @@ def _shade(one: Difference) -> str:
     return {"A": "var(--bad)", "B": "var(--good)", None: colour(7)}[one.better]
 
 
-def _disagreements(comparison: Comparison) -> list[str]:
+def disagreements(comparison: Comparison) -> list[str]:
+    """Show the parts on which only one of the two is wrong."""
     sections = []
     for one in comparison.differences:
         if one.discordant is None:

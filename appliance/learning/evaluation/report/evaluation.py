@@ -46,8 +46,19 @@ def evaluation_sections(evaluation: Evaluation) -> list[str]:
         *([f"<h2>Each class</h2>{_class_table(figures['per_class'])}"] if figures["per_class"] else []),
         f'<h2>Where it stands</h2><div class="pair">{"".join(charts)}</div>',
         *([f'<h2>Taken for what</h2><div class="card">{confusion_table(evaluation)}</div>'] if is_detector else []),
-        *_pictures("Worst misses", "No part escapes and no defect is missed.", _worst_misses(evaluation)),
-        *_pictures("Worst false rejects", "No OK part is rejected.", _worst_false_rejects(evaluation)),
+        *failures(evaluation),
+    ]
+
+
+def failures(evaluation: Evaluation, whose: str = "") -> list[str]:
+    """Show where it fails: escapes and missed defects, then rejected OK parts, the worst of each.
+
+    Args:
+        whose: Put behind the headings, where a page has several.
+    """
+    return [
+        *_pictures(f"Worst misses{whose}", "No part escapes and no defect is missed.", _worst_misses(evaluation)),
+        *_pictures(f"Worst false rejects{whose}", "No OK part is rejected.", _worst_false_rejects(evaluation)),
     ]
 
 
@@ -64,7 +75,8 @@ def rule_of(figures: dict[str, Any]) -> str:
     """Say which model judges by which rule."""
     model, recipe = figures["model"], figures["recipe"]
     rule = f"recipe {recipe['name']} version {recipe['version']}" if recipe else f"score {figures['score']:g}"
-    return f"A part is NG by {rule}; model.onnx sha256 {model.get('sha256', 'unknown')}."
+    judge = f"{model['name']}, set by hand" if "rules" in model else f"model.onnx sha256 {model.get('sha256', 'unknown')}"
+    return f"A part is NG by {rule}; {judge}."
 
 
 def tiles(figures: dict[str, Any]) -> list[str]:
