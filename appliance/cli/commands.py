@@ -21,6 +21,7 @@ _COMMANDS = {
     "results": ("results", "app"),
     "model": ("model", "app"),
     "review": ("review", "app"),
+    "compare-rules": ("compare_rules", "compare_rules"),
     "dataset": ("dataset", "app"),
     "train": ("train", "train"),
     "drift": ("drift", "app"),

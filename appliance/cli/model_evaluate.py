@@ -210,7 +210,7 @@ def read_labelled(
         class_names=tuple(name.strip() for name in classes.split(",")) if classes else (),
         task=task,
     )
-    names = _pairs(renamed or [])
+    names = pairs(renamed or [])
     if task == "anomaly":
         if names:
             raise DatasetError("--map: an anomaly model knows no classes")
@@ -218,11 +218,12 @@ def read_labelled(
     return dataset.for_classes(bundles[0].class_names, names)
 
 
-def _pairs(renamed: list[str]) -> dict[str, str]:
-    pairs = [text.split("=", 1) for text in renamed]
-    if wrong := [text for text, pair in zip(renamed, pairs, strict=True) if len(pair) != 2 or not all(pair)]:
-        raise typer.BadParameter(f"--map {wrong[0]}: expected SET_NAME=MODEL_NAME")
-    return {pair[0]: pair[1] for pair in pairs}
+def pairs(texts: list[str], option: str = "--map") -> dict[str, str]:
+    """Understand NAME=NAME."""
+    parted = [text.split("=", 1) for text in texts]
+    if wrong := [text for text, pair in zip(texts, parted, strict=True) if len(pair) != 2 or not all(pair)]:
+        raise typer.BadParameter(f"{option} {wrong[0]}: expected NAME=MODEL_NAME")
+    return {pair[0]: pair[1] for pair in parted}
 
 
 def _tell_notes(notes: list[str], html: Path | None) -> None:

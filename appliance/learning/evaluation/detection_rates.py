@@ -1,4 +1,4 @@
-"""Precision and recall at the operating point: of what was called the share that is true, of what is there the share found."""
+"""Precision and recall at the operating point: how much of what was called is true, and of what is there was found."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def align(pixels: NDArray[np.uint8], reference: NDArray[np.uint8], outline: Outl
     """
     matrix = np.eye(2, 3)
     matrix[:, 2] = _coarse_shift(pixels, reference)
-    smooth = cv2.GaussianBlur(pixels, (0, 0), 1.0)
+    smooth = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.0), np.uint8)
     for reach_px in _REACHES_PX:
         offsets, is_found = callipers(smooth, outline, matrix, reach_px)
         if is_found.mean() < _LEAST_FOUND:
@@ -87,20 +87,20 @@ def callipers(
     return along[1:-1][best] + fraction * _STEP_PX, is_found
 
 
-def _improved(
-    matrix: Matrix, outline: Outline, offsets: NDArray[np.float64], is_found: NDArray[np.bool_]
-) -> Matrix:
+def _improved(matrix: Matrix, outline: Outline, offsets: NDArray[np.float64], is_found: NDArray[np.bool_]) -> Matrix:
     """Move, turn and scale so that the offsets vanish, least squares with Tukey's weights."""
     points = outline.points[is_found] @ matrix[:, :2].T + matrix[:, 2]
     normals = outline.normals[is_found] @ matrix[:, :2].T
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     middle = points.mean(axis=0)
     x, y = (points - middle).T
-    known = np.stack([normals[:, 0], normals[:, 1], normals[:, 1] * x - normals[:, 0] * y, normals[:, 0] * x + normals[:, 1] * y], 1)
+    known = np.stack(
+        [normals[:, 0], normals[:, 1], normals[:, 1] * x - normals[:, 0] * y, normals[:, 0] * x + normals[:, 1] * y], 1
+    )
     wanted, weights = offsets[is_found], np.ones(int(is_found.sum()))
-    change = np.zeros(4)
+    change: NDArray[np.float64] = np.zeros(4)
     for _ in range(5):
-        change = np.linalg.lstsq(known * weights[:, None], wanted * weights, rcond=None)[0]
+        change = np.asarray(np.linalg.lstsq(known * weights[:, None], wanted * weights, rcond=None)[0], np.float64)
         rest = wanted - known @ change
         reach = _TUKEY * max(1.4826 * float(np.median(np.abs(rest))), 0.05)
         weights = np.sqrt(np.clip(1 - (rest / reach) ** 2, 0, 1) ** 2)

@@ -136,4 +136,4 @@ def corners_of(mask: NDArray[np.bool_], x: int, y: int) -> NDArray[np.float64]:
     rows = np.flatnonzero(mask.any(axis=1))
     first, last = mask[rows].argmax(axis=1), mask.shape[1] - mask[rows][:, ::-1].argmax(axis=1)
     ends = [np.stack([side, rows + down], axis=1) for side in (first, last) for down in (0, 1)]
-    return np.concatenate(ends).astype(np.float64) + np.array([x, y])
+    return np.asarray(np.concatenate(ends) + np.array([x, y]), np.float64)

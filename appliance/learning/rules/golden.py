@@ -26,7 +26,7 @@ _NOT_FOUND = 20.0  # a frame without such a part is as far beyond any limit as a
 class GoldenFind(ConfinedModel):
     """What is a candidate."""
 
-    material_share: float = parameter(0.5, 0.2, 0.8, "1", "share of a px that material covers, from where on it is the part's")
+    material_share: float = parameter(0.5, 0.2, 0.8, "1", "share of a px that must be covered by material")
     tolerance_px: float = parameter(1.5, 0.6, 4.0, "px", "how far the outline of good parts strays")
     cut_gap_px: int = parameter(2, 0, 6, "px", "deviations of the cut so near each other are one")
     surface_margin_px: float = parameter(3.0, 1.0, 8.0, "px", "the surface is looked at so far from the outline")
@@ -97,8 +97,8 @@ class Golden:
     name = "golden"
     title = "rules against a golden part"
     knows = "the outline and the usual variation of a few good parts of the development split"
-    kinds = ("burr", "excess_material", "missing_corner", "crack", "fold", "scratch", "contamination")
-    parameters = GoldenParameters
+    kinds: tuple[str, ...] = ("burr", "excess_material", "missing_corner", "crack", "fold", "scratch", "contamination")
+    parameters: type[RuleParameters] = GoldenParameters
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
@@ -217,4 +217,3 @@ def _box(corners: NDArray[np.float64], view: GoldenView) -> Box:
 
 def _bytes(values: NDArray[np.float32], steps: int = CONTRAST_STEPS) -> NDArray[np.int8]:
     return np.clip(np.rint(values * steps), -127, 127).astype(np.int8)
-

@@ -102,10 +102,10 @@ class Rules:
             )
         if not {names.get(kind, kind) for kind in method.kinds} & set(class_names):
             raise DatasetError(
-                f"rules {method.name}: they tell {', '.join(method.kinds)}, the model {', '.join(class_names)}: none in "
-                f"common; --kind {method.kinds[0]}={class_names[0]} names the model's class"
+                f"rules {method.name}: they tell {', '.join(method.kinds)}, the model {', '.join(class_names)}: "
+                f"none in common; --kind {method.kinds[0]}={class_names[0]} names the model's class"
             )
-        return cls(method, parameters or method.parameters(), tuple(class_names), names)
+        return cls(method, parameters or method.parameters.model_validate({}), tuple(class_names), names)
 
 
 def grey(path: Path) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """Rules for printed circuit boards without any template: what is too small, too thin or too near to be meant.
 
-Small holes and islands; what an opening removes (spurs, and shorts where it joins two); what a closing fills (mousebites,
-and opens where it joins two). A design's own holes, text and narrow gaps look the same: that is their limit.
+Small holes and islands; what an opening removes (spurs, and shorts where it joins two); what a closing fills
+(mousebites, and opens where it joins two). A design's own holes, text and narrow gaps look the same to them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,14 @@ class MorphologyParameters(RuleParameters):
     limits: MorphologyLimits = MorphologyLimits()
 
 
-_LIMITS = {"pin-hole": "hole", "copper": "island", "spur": "spur", "short": "short", "mousebite": "bite", "open": "open"}
+_LIMITS = {
+    "pin-hole": "hole",
+    "copper": "island",
+    "spur": "spur",
+    "short": "short",
+    "mousebite": "bite",
+    "open": "open",
+}
 
 
 class Morphology:
@@ -63,8 +70,8 @@ class Morphology:
     name = "morphology"
     title = "rules without a template"
     knows = "nothing but the image, as the model"
-    kinds = KINDS
-    parameters = MorphologyParameters
+    kinds: tuple[str, ...] = KINDS
+    parameters: type[RuleParameters] = MorphologyParameters
 
     def can_judge(self, image: LabelledImage) -> bool:  # noqa: ARG002 (others look)
         """See `Method`."""
@@ -89,7 +96,7 @@ class Morphology:
     def called(self, candidates: Sequence[BoardCandidate], limits: MorphologyLimits) -> Iterator[Called]:
         """See `Method`."""
         for one in candidates:
-            name = _LIMITS[one.kind]
+            name = _LIMITS.get(one.kind, one.kind)
             least, most = getattr(limits, f"{name}_least_px"), getattr(limits, f"{name}_most_px")
             yield Called(one.kind, one.box, min(one.area_px / least, most / one.area_px))
 

@@ -1,4 +1,4 @@
-"""Parameters that a person sets: declared as data, with unit, limits and a sentence each, so that they can be counted."""
+"""Parameters that a person sets: data with unit, limits and a sentence each, so that they can be counted."""
 
 from __future__ import annotations
 

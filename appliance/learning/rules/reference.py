@@ -125,7 +125,9 @@ def learn(images: Sequence[NDArray[np.uint8]]) -> Reference:
     if len(images) < LEAST_PARTS:
         raise DatasetError(f"rules: expected at least {LEAST_PARTS} good parts for a reference, got {len(images)}")
     if len({image.shape for image in images}) > 1:
-        raise DatasetError("rules: expected good parts of one image size, got several; a golden reference needs a fixed view")
+        raise DatasetError(
+            "rules: expected good parts of one image size, got several; a golden reference needs a fixed view"
+        )
     image = images[0]
     for _ in range(2):  # the second time against a median instead of one part's own edge
         outline, contour = find_outline(image)
@@ -165,7 +167,8 @@ def lay_over(pixels: NDArray[np.uint8], reference: Reference) -> Laid | None:
 def relief(laid: Laid, distance: NDArray[np.float32], ground: NDArray[np.float32]) -> Reliefs:
     """Look at the surface in three bands; outside of the part there is no relief."""
     share = np.where(distance < -1, laid.pixels / ground, 1.0).astype(np.float32)
-    small = cv2.resize(share, (share.shape[1] // BROAD_STEP, share.shape[0] // BROAD_STEP), interpolation=cv2.INTER_AREA)
+    size = (share.shape[1] // BROAD_STEP, share.shape[0] // BROAD_STEP)
+    small = np.asarray(cv2.resize(share, size, interpolation=cv2.INTER_AREA), np.float32)
     thin = small - cv2.GaussianBlur(small, (0, 0), _LINE_SIGMA_PX / BROAD_STEP)
     return Reliefs(
         fine=_band(share, *_FINE_SIGMAS_PX),
@@ -227,7 +230,11 @@ def _laid(
 ) -> Laid:
     warped, is_valid = _warped(pixels, matrix)
     beside = (distance[::4, ::4] > 6) & is_valid[::4, ::4]
-    gain = float(np.median(background[::4, ::4][beside] / np.maximum(warped[::4, ::4][beside], 1))) if beside.any() else 1.0
+    gain = (
+        float(np.median(background[::4, ::4][beside] / np.maximum(warped[::4, ::4][beside], 1)))
+        if beside.any()
+        else 1.0
+    )
     return Laid(matrix, warped.astype(np.float32) * np.float32(gain), is_valid)
 
 

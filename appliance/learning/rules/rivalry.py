@@ -17,24 +17,11 @@ from appliance.learning.evaluation.threshold import WhatIf
 from appliance.learning.rules.method import Rules, grey
 from appliance.learning.rules.parameter import declared, flat
 from appliance.learning.rules.timing import Timing, measure_time
-from appliance.learning.rules.tuning import Tuning, tune
+from appliance.learning.rules.tuning import Budget, Tuning, tune
 from appliance.modelling import Detections, ModelBundle
 from appliance.modelling.detector import Detector
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What tuning may cost.
-
-    Attributes:
-        trials: Sets of parameters. most_seconds: None for no limit of time.
-    """
-
-    trials: int
-    seed: int
-    most_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +90,9 @@ class Contest:
         progress: Progress | None = None,
     ) -> None:
         if bundle.task != "detect":
-            raise DatasetError(f"model {bundle.name}: expected a detector, got an {bundle.task} model: rules name classes")
+            raise DatasetError(
+                f"model {bundle.name}: expected a detector, got an {bundle.task} model: rules name classes"
+            )
         self.bundle, self.dataset, self.resamples = bundle, dataset, resamples
         self.score = bundle.thresholds.score if score is None else score
         detector = Detector(bundle, max_batch=BATCH)
@@ -197,9 +186,7 @@ def _tuned(rules: Rules, development: Sequence[LabelledImage], budget: Budget, p
             f"{rules.method.title}: expected NG and OK parts to tune on, got {kinds[0]} NG and {kinds[1]} OK; "
             "give another --tune-split or --tune-data"
         )
-    return tune(
-        rules, images, trials=budget.trials, seed=budget.seed, most_seconds=budget.most_seconds, progress=progress
-    )
+    return tune(rules, images, budget, progress)
 
 
 def _named(rules: Rules) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ def find_outline(reference: NDArray[np.uint8]) -> tuple[Outline, NDArray[np.floa
     Raises:
         DatasetError: No edge.
     """
-    smooth = cv2.GaussianBlur(reference, (0, 0), 1.5)
+    smooth = np.asarray(cv2.GaussianBlur(reference, (0, 0), 1.5), np.uint8)
     low, high = _two_thresholds(smooth)
     border = np.concatenate([smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1]])
     is_bright = int((border > high).sum()) > int((border <= low).sum())
@@ -49,7 +50,8 @@ def find_outline(reference: NDArray[np.uint8]) -> tuple[Outline, NDArray[np.floa
     if mask[tuple(_whole(inside, mask.shape).T[::-1])].mean() < 0.5:
         normals = -normals
     height, width = reference.shape
-    kept = ((contour > _BORDER_PX) & (contour < np.array([width, height]) - 1 - _BORDER_PX)).all(axis=1)
+    is_within = (contour > _BORDER_PX) & (contour < np.array([width, height]) - 1 - _BORDER_PX)
+    kept = np.asarray(is_within.all(axis=1), np.bool_)
     if kept.sum() < 40:
         raise DatasetError("rules: expected the outline of a part within the frame, got none")
     smoothed = np.where(kept[:, None], smoothed, contour)
@@ -67,7 +69,7 @@ def measured(
     """
     rows = []
     for pixels, matrix in parts:
-        offsets, is_found = callipers(cv2.GaussianBlur(pixels, (0, 0), 1.0), outline, matrix, 4.0)
+        offsets, is_found = callipers(np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.0), np.uint8), outline, matrix, 4.0)
         rows.append(np.where(is_found, offsets, np.nan))
     stack = np.array(rows)
     seen = np.isfinite(stack).sum(axis=0) * 2 > len(rows)
@@ -104,7 +106,7 @@ def _two_thresholds(pixels: NDArray[np.uint8]) -> tuple[float, float]:
         for high in range(low + 1, _BINS):
             edges = (0, low, high, _BINS)
             between = 0.0
-            for first, last in zip(edges[:-1], edges[1:], strict=True):
+            for first, last in pairwise(edges):
                 total = weight[last] - weight[first]
                 if total > 0:
                     between += (moment[last] - moment[first]) ** 2 / total

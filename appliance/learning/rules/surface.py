@@ -60,14 +60,14 @@ def marks(
     """Find marks in one band of the relief.
 
     Args:
-        deviation: (h, w) from good parts, with sign. contrast: (h, w) of the grey value, with sign, in `CONTRAST_STEPS`.
+        deviation, contrast: (h, w) from good parts, and of the grey value in `CONTRAST_STEPS`; both with sign.
         is_surface: (h, w) where to look.
         limit: Deviation from where on a px stands out.
         grow_share: Of the limit that its neighbours must reach to belong to it.
         gap_px: Gaps so wide are bridged, in px of this band.
         step: Px of the reference for one of this band.
     """
-    for sides in ((deviation,) if band == "broad" else (deviation, -deviation)):  # a crease has a bright and a dark flank
+    for sides in (deviation,) if band == "broad" else (deviation, -deviation):  # a crease has a bright and a dark flank
         amount = np.abs(sides) if band == "broad" else sides
         amount = np.where(is_surface, amount, 0)
         yield from _groups(amount, contrast, band, limit=limit, grow_share=grow_share, gap_px=gap_px, step=step)

@@ -68,11 +68,11 @@ class Template:
     name = "template"
     title = "rules against the board's own template"
     knows = (
-        "a clean, aligned image of the very board and view, which a model never sees; of DeepPCB the OK parts are these "
-        "templates themselves, so that they differ in nothing and its false-reject rate says nothing"
+        "a clean, aligned image of the very board and view, which a model never sees; of DeepPCB the OK parts are "
+        "these templates themselves, so that they differ in nothing and its false-reject rate says nothing"
     )
-    kinds = KINDS
-    parameters = TemplateParameters
+    kinds: tuple[str, ...] = KINDS
+    parameters: type[RuleParameters] = TemplateParameters
 
     def can_judge(self, image: LabelledImage) -> bool:
         """Whether the set has the template."""

@@ -1,12 +1,13 @@
 """Setting the parameters as a diligent engineer would, by a stated budget and on the development split alone.
 
-A quarter of the trials are drawn evenly within the declared limits; the others change one to three parameters of the best
-so far. The objective is the one by which a model's score is chosen: escape rate plus false-reject rate at the best
+A quarter of the trials are drawn evenly within the declared limits; the others change one to three parameters of the
+best so far. The objective is the one by which a model's score is chosen: escape rate plus false-reject rate at the best
 score (`WhatIf.choose`); where two are equally good, the higher mAP@0.5 wins. Same seed and trials, same parameters.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,20 @@ _REMEMBERED = 4
 
 Progress = Callable[[int, int], object]
 """Called with trials done and trials in all."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What tuning may cost.
+
+    Attributes:
+        trials: Sets of parameters to try, the first among them.
+        most_seconds: Stop after so long; the result then depends on the machine. None: no limit of time.
+    """
+
+    trials: int
+    seed: int = 1
+    most_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,8 +125,7 @@ class Bench:
         """Detect in every image."""
         candidates = self._found(parameters.find)
         return [
-            self.rules.judged(own, parameters, size)
-            for own, (_, size) in zip(candidates, self._views, strict=True)
+            self.rules.judged(own, parameters, size) for own, (_, size) in zip(candidates, self._views, strict=True)
         ]
 
     def trial(self, parameters: RuleParameters) -> Trial:
@@ -135,56 +149,40 @@ class Bench:
         return known
 
 
-def tune(
-    rules: Rules,
-    images: Sequence[LabelledImage],
-    *,
-    trials: int,
-    seed: int = 1,
-    most_seconds: float | None = None,
-    progress: Progress | None = None,
-) -> Tuning:
+def tune(rules: Rules, images: Sequence[LabelledImage], budget: Budget, progress: Progress | None = None) -> Tuning:
     """Search for better parameters.
 
     Args:
         rules: Where to begin.
         images: The development split.
-        trials: Sets of parameters to try, the first among them.
-        most_seconds: Stop after so long; the result then depends on the machine.
         progress: Called after each trial.
     """
     with one_thread():
-        return _search(rules, images, trials, seed, most_seconds, progress)
+        return _search(rules, images, budget, progress)
 
 
-def _search(
-    rules: Rules,
-    images: Sequence[LabelledImage],
-    trials: int,
-    seed: int,
-    most_seconds: float | None,
-    progress: Progress | None,
-) -> Tuning:
+def _search(rules: Rules, images: Sequence[LabelledImage], budget: Budget, progress: Progress | None) -> Tuning:
     started, cpu_started = time.monotonic(), time.process_time()
     bench = Bench(rules, images)
     first = best = bench.trial(rules.parameters)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(budget.seed)
     fields = [one for one in declared(rules.parameters) if one.name != "score"]
-    done, improvements, drawn = 1, 0, round(trials * DRAWN_SHARE)
-    while done < trials and (most_seconds is None or time.monotonic() - started < most_seconds):
+    done, improvements, drawn = 1, 0, round(budget.trials * DRAWN_SHARE)
+    last = math.inf if budget.most_seconds is None else started + budget.most_seconds
+    while done < budget.trials and time.monotonic() < last:
         values = _drawn(fields, random) if done <= drawn else _changed(fields, best.parameters, random)
         one = bench.trial(changed(best.parameters, values))
         done += 1
         if one.beats(best):
             best, improvements = one, improvements + 1
         if progress is not None:
-            progress(done, trials)
+            progress(done, budget.trials)
     return Tuning(
         first=first,
         best=best,
         trials=done,
         improvements=improvements,
-        seed=seed,
+        seed=budget.seed,
         image_count=len(images),
         cpu_seconds=time.process_time() - cpu_started,
         seconds=time.monotonic() - started,
@@ -195,9 +193,7 @@ def _drawn(fields: Sequence[Declared], random: np.random.Generator) -> dict[str,
     return {one.name: _fitting(one, random.uniform(one.low, one.high)) for one in fields}
 
 
-def _changed(
-    fields: Sequence[Declared], best: RuleParameters, random: np.random.Generator
-) -> dict[str, float]:
+def _changed(fields: Sequence[Declared], best: RuleParameters, random: np.random.Generator) -> dict[str, float]:
     values = flat(best)
     count = int(random.integers(_FEWEST_CHANGES, _MOST_CHANGES + 1))
     chosen = [fields[place] for place in random.choice(len(fields), size=min(count, len(fields)), replace=False)]

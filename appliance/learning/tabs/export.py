@@ -89,6 +89,15 @@ def export(order: Order, out: Path, progress: Callable[[int], object] = lambda _
     return manifest
 
 
+def is_rendered(folder: Path) -> bool:
+    """Whether a data set's manifest says that its parts were rendered."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("rendered") is True
+
+
 def _plan(order: Order) -> Iterator[tuple[str, int, bool]]:
     """Yield split, seed and whether it is defective, of each part; good and defective ones are mixed."""
     ends = np.rint(np.cumsum(list(order.shares.values())) * order.parts).astype(int)

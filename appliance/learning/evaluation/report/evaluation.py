@@ -75,7 +75,9 @@ def rule_of(figures: dict[str, Any]) -> str:
     """Say which model judges by which rule."""
     model, recipe = figures["model"], figures["recipe"]
     rule = f"recipe {recipe['name']} version {recipe['version']}" if recipe else f"score {figures['score']:g}"
-    judge = f"{model['name']}, set by hand" if "rules" in model else f"model.onnx sha256 {model.get('sha256', 'unknown')}"
+    judge = (
+        f"{model['name']}, set by hand" if "rules" in model else f"model.onnx sha256 {model.get('sha256', 'unknown')}"
+    )
     return f"A part is NG by {rule}; {judge}."
 
 
