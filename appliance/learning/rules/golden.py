@@ -20,6 +20,8 @@ from appliance.learning.rules.surface import CONTRAST_STEPS, Band, Mark, marks
 
 _DEVIATION_STEPS = 8
 """Deviations are kept in eighths of a spread: a byte each."""
+_LEAST_SPAN = np.float32(8)
+"""Grey values between background and material, so that noise isn't all there is."""
 _NOT_FOUND = 20.0  # a frame without such a part is as far beyond any limit as a measure can be
 
 
@@ -102,6 +104,8 @@ class Golden:
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
+        span = reference.background - reference.edge_grey
+        self._span = np.where(np.abs(span) < _LEAST_SPAN, np.where(span < 0, -_LEAST_SPAN, _LEAST_SPAN), span)
 
     def can_judge(self, image: LabelledImage) -> bool:  # noqa: ARG002 (others look)
         """See `Method`."""
@@ -114,9 +118,7 @@ class Golden:
         laid = lay_over(pixels, reference) if pixels.shape == reference.image.shape else None
         if laid is None:
             return size_px
-        span = reference.background - reference.edge_grey
-        span = np.where(np.abs(span) < 8, np.where(span < 0, -8.0, 8.0), span)
-        share = np.where(laid.is_valid, (reference.background - laid.pixels) / span, reference.distance <= 0)
+        share = np.where(laid.is_valid, (reference.background - laid.pixels) / self._span, reference.distance <= 0)
         return GoldenView(laid.matrix, size_px, np.clip(share * 255, 0, 255).astype(np.uint8), self._bands(laid))
 
     def _bands(self, laid: Laid) -> dict[Band, tuple[NDArray[np.int8], NDArray[np.int8]]]:

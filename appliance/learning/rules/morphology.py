@@ -89,8 +89,8 @@ class Morphology:
         return [
             *_alone(copper, "copper"),
             *_alone(1 - copper, "pin-hole"),
-            *_between(copper & (1 - solid), solid, "spur", "short"),
-            *_between(filled & (1 - copper), copper, "mousebite", "open"),
+            *_between(copper & (1 - solid), solid, 1 - copper, "spur", "short"),
+            *_between(filled & (1 - copper), copper, 1 - filled, "mousebite", "open"),
         ]
 
     def called(self, candidates: Sequence[BoardCandidate], limits: MorphologyLimits) -> Iterator[Called]:
@@ -110,9 +110,10 @@ def _alone(mask: Mask, kind: str) -> Iterator[BoardCandidate]:
             yield BoardCandidate(kind, group.box, group.area_px)
 
 
-def _between(rest: Mask, copper: Mask, on_one: str, on_two: str) -> Iterator[BoardCandidate]:
-    """Yield what hangs on copper, named by how many pieces it touches."""
+def _between(rest: Mask, copper: Mask, free: Mask, on_one: str, on_two: str) -> Iterator[BoardCandidate]:
+    """Yield what lies between copper and free ground, named by how many pieces of copper it touches."""
     for group in groups(rest, _SURROUNDINGS_PX, least_px=4):
-        count = touched(pieces(copper[group.window])[1], group.grown(1))
-        if count:
+        around = group.grown(1)
+        count = touched(pieces(copper[group.window])[1], around)
+        if count and (around & free[group.window]).any():  # else it is a hole or an island, which has its own rule
             yield BoardCandidate(on_one if count == 1 else on_two, group.box, group.area_px)

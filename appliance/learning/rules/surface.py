@@ -14,6 +14,8 @@ from appliance.learning.rules.cut import corners_of
 
 CONTRAST_STEPS = 160
 """A contrast of 1 in the bytes that images are kept in."""
+_MOST = 126  # of a byte with sign, which its greatest value then still exceeds
+
 Band = Literal["fine", "line", "broad"]
 _LEAST_PX = 3
 """Px of a group; what is smaller is noise."""
@@ -83,10 +85,10 @@ def _groups(
     gap_px: int,
     step: int,
 ) -> Iterator[Mark]:
-    is_seed = amount > limit
+    is_seed = amount > np.int8(min(_MOST, int(limit)))  # whole numbers: NumPy would compare a float in 64 bits
     if not is_seed.any():
         return
-    out = (amount > limit * grow_share).astype(np.uint8)
+    out = (amount > np.int8(min(_MOST, int(limit * grow_share)))).astype(np.uint8)
     joined = cv2.morphologyEx(out, cv2.MORPH_CLOSE, _disk(gap_px)) if gap_px else out
     _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     for label in np.unique(labels[is_seed]).tolist():

@@ -22,6 +22,7 @@ from appliance.learning.rules.candidate import Called
 from appliance.learning.rules.method import grey
 from appliance.learning.rules.parameter import RuleParameters, parameter
 
+_LEAST_SHIFT_PX = 0.25
 _MOST_SHIFT_PX = 20.0  # a larger one is a failed correlation
 
 
@@ -139,9 +140,9 @@ def _joined(mask: Mask, gap_px: int) -> Mask:
 def _moved(template: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Move the template to the image, to a fraction of a px."""
     window = cv2.createHanningWindow(pixels.shape[::-1], cv2.CV_32F)
-    shift, _ = cv2.phaseCorrelate(template.astype(np.float32), pixels.astype(np.float32), window)
-    if max(map(abs, shift)) < 0.1 or max(map(abs, shift)) > _MOST_SHIFT_PX:
+    (x, y), _ = cv2.phaseCorrelate(template.astype(np.float32), pixels.astype(np.float32), window)
+    if not _LEAST_SHIFT_PX <= max(abs(x), abs(y)) <= _MOST_SHIFT_PX:
         return template
-    matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
+    matrix = np.array([[1, 0, x], [0, 1, y]])
     moved = cv2.warpAffine(template, matrix, pixels.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)
