@@ -22,6 +22,7 @@ _DEVIATION_STEPS = 8
 """Deviations are kept in eighths of a spread: a byte each."""
 _LEAST_SPAN = np.float32(8)
 """Grey values between background and material, so that noise isn't all there is."""
+_FILTER_REACH_PX = 8  # so far around missing material the surface filters see its edge
 _NOT_FOUND = 20.0  # a frame without such a part is as far beyond any limit as a measure can be
 
 
@@ -141,7 +142,7 @@ class Golden:
         cuts, gone = cut_candidates(view.material, distance, settings)
         is_surface = distance < -find.surface_margin_px
         if gone.any():
-            reach = 2 * round(find.surface_margin_px) + 3
+            reach = 2 * round(find.surface_margin_px + _FILTER_REACH_PX) + 1
             is_surface &= cv2.dilate(gone.astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0
         found: list[CutCandidate | Mark] = [*cuts]
         for band, (deviation, contrast) in view.bands.items():
