@@ -94,7 +94,7 @@ def compare_rules(
         development=(tune_data or dataset, tune_split),
         file_format=file_format,
         entries=Entry.chosen(method, rules),
-        kinds=pairs(kind or [], "--kind"),
+        kinds=pairs(kind or [], "--kind", "RULES_CLASS=MODEL_CLASS"),
         budget=Budget(trials, seed, None if minutes is None else minutes * 60),
         reference_parts=reference_parts,
         score=score,

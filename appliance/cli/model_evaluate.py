@@ -218,11 +218,11 @@ def read_labelled(
     return dataset.for_classes(bundles[0].class_names, names)
 
 
-def pairs(texts: list[str], option: str = "--map") -> dict[str, str]:
+def pairs(texts: list[str], option: str = "--map", form: str = "SET_NAME=MODEL_NAME") -> dict[str, str]:
     """Understand NAME=NAME."""
     parted = [text.split("=", 1) for text in texts]
     if wrong := [text for text, pair in zip(texts, parted, strict=True) if len(pair) != 2 or not all(pair)]:
-        raise typer.BadParameter(f"{option} {wrong[0]}: expected NAME=MODEL_NAME")
+        raise typer.BadParameter(f"{option} {wrong[0]}: expected {form}")
     return {pair[0]: pair[1] for pair in parted}
 
 

@@ -99,7 +99,7 @@ def test_rules_arent_tuned_on_what_they_are_measured_on(desk, tabs, capsys):
         ((), ExitCode.DATASET, "--kind"),
         (("--rules", "none.toml"), ExitCode.CONFIG, "none.toml"),
         (("--method", "template", "--kind", "spur=dark"), ExitCode.DATASET, "no image that they can judge"),
-        (("--kind", "burr"), ExitCode.USAGE, "expected NAME=MODEL_NAME"),
+        (("--kind", "burr"), ExitCode.USAGE, "expected RULES_CLASS=MODEL_CLASS"),
         (("--score", "0.4", "--tune-score"), ExitCode.USAGE, "--tune-score"),
         (("--html", "page.txt"), ExitCode.USAGE, "page.txt"),
     ],

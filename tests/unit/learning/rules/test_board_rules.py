@@ -1,6 +1,5 @@
 """Rules for printed circuit boards: named by who touches whom, with a template and without."""
 
-import sys
 from pathlib import Path
 
 import cv2
@@ -11,9 +10,7 @@ from appliance.errors import DatasetError
 from appliance.learning.datasets import LabelledImage
 from appliance.learning.rules import Rules, make_method, suitable
 from appliance.learning.rules.board import KINDS
-
-sys.path.insert(0, str(Path(__file__).parent))
-from boards import clean, with_defect
+from appliance.testing.drawn_boards import clean, with_defect
 
 
 def image(path: Path) -> LabelledImage:

@@ -2,12 +2,14 @@
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 SIDE_PX = 128
 COPPER, GROUND = 10, 245
 
 
-def clean() -> np.ndarray:
+def clean() -> NDArray[np.uint8]:
+    """Draw a board without defects."""
     pixels = np.full((SIDE_PX, SIDE_PX), GROUND, np.uint8)
     cv2.rectangle(pixels, (0, 30), (SIDE_PX, 45), COPPER, -1)
     cv2.rectangle(pixels, (0, 62), (SIDE_PX, 77), COPPER, -1)
@@ -15,7 +17,7 @@ def clean() -> np.ndarray:
     return pixels
 
 
-def with_defect(kind: str) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+def with_defect(kind: str) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
     """The board with one defect, and its box."""
     pixels = clean()
     places = {
