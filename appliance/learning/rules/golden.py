@@ -98,7 +98,7 @@ class Golden:
     """Alignment to a golden part, contour distance, and blob rules on what the surface shows beyond good parts."""
 
     name = "golden"
-    title = "rules against a golden part"
+    title = "rules by a golden part"
     knows = "the outline and the usual variation of a few good parts of the development split"
     kinds: tuple[str, ...] = ("burr", "excess_material", "missing_corner", "crack", "fold", "scratch", "contamination")
     parameters: type[RuleParameters] = GoldenParameters

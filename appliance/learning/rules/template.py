@@ -67,7 +67,7 @@ class Template:
     """Difference from a clean image of the very board and view."""
 
     name = "template"
-    title = "rules against the board's own template"
+    title = "rules by the board's own template"
     knows = (
         "a clean, aligned image of the very board and view, which a model never sees; of DeepPCB the OK parts are "
         "these templates themselves, so that they differ in nothing and its false-reject rate says nothing"
