@@ -15,6 +15,10 @@ BEST_FOR_EACH = 10
 SCORE_POWER = 0.5
 FIT_POWER = 6.0
 SMALLEST_SIDE_PX = 12.0  # a defect thinner than the grid still gets candidates
+# A box of a few px fits badly however well it was found. Scores that follow the fit alone made burrs of 4 px score 0.03 to 0.14,
+# as high as the noise of good parts: the best candidate of a defect is asked for at least this much.
+LEAST_STRENGTH = 0.6
+LEAST_FIT = 0.05  # so that candidates of a tiny defect can be told apart before any box fits
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def assign(scores: Tensor, boxes: Tensor, centres: Tensor, true_boxes: Tensor, t
     if not len(true_boxes):
         return Targets(torch.zeros(len(scores), dtype=torch.bool, device=scores.device), true_boxes, targets)
     inside = _inside(centres, true_boxes)
-    fits = pairwise_iou(true_boxes, boxes) * inside
+    fits = pairwise_iou(true_boxes, boxes).clamp(min=LEAST_FIT) * inside
     alignment = scores[:, true_classes].T.pow(SCORE_POWER) * fits.pow(FIT_POWER)
     count = min(BEST_FOR_EACH, alignment.shape[1])
     best = torch.zeros_like(inside).scatter_(1, alignment.topk(count, dim=1).indices, True) & inside
@@ -49,7 +53,8 @@ def assign(scores: Tensor, boxes: Tensor, centres: Tensor, true_boxes: Tensor, t
     is_positive = owner_fit >= 0
     owned = best & (torch.arange(len(true_boxes), device=owner.device)[:, None] == owner)
     alignment, fits = alignment * owned, fits * owned
-    strength = alignment / alignment.amax(1, keepdim=True).clamp(min=1e-9) * fits.amax(1, keepdim=True)
+    strength = alignment / alignment.amax(1, keepdim=True).clamp(min=1e-12)
+    strength = strength * fits.amax(1, keepdim=True).clamp(min=LEAST_STRENGTH)
     positives = is_positive.nonzero()[:, 0]
     targets[positives, true_classes[owner[positives]]] = strength.amax(0)[positives]
     return Targets(is_positive, true_boxes[owner[positives]], targets)
