@@ -137,9 +137,15 @@ def plan_of(order: TrainOrder, division: Division) -> Plan:
         **{key: value for key in ("seed", "threads", "device") if (value := getattr(order, key)) is not None},
     }
     try:
-        return Plan(**values, variation=Variation(**variation))
+        plan = Plan(**values, variation=Variation(**variation))
     except TypeError as error:
         raise ConfigError(f"training settings: {error}") from error
+    if plan.cut_epochs and plan.cut_px > min(plan.width_px, plan.height_px):
+        raise ConfigError(
+            f"training settings: cut_px {plan.cut_px} is more than the network's input has, {plan.width_px}x"
+            f"{plan.height_px} px; make it smaller, set cut_epochs = 0, or give a larger --size"
+        )
+    return plan
 
 
 def _input_px(order: TrainOrder, network: Network, image_px: tuple[int, int]) -> tuple[int, int]:
