@@ -15,6 +15,8 @@ from appliance.errors import ExitCode
 from appliance.modelling import load_bundle
 from appliance.modelling.bundle_writer import write_bundle
 
+pytestmark = pytest.mark.timeout(600)  # gates, imports and quantisation are children that a loaded machine delays
+
 
 def words(trainer: Path, *more: str) -> list[str]:
     return [
@@ -73,7 +75,6 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-@pytest.mark.timeout(300)
 def test_killed_at_any_moment_the_same_command_goes_on_to_the_end(
     squares: Path, trainer: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,7 +97,6 @@ def test_killed_at_any_moment_the_same_command_goes_on_to_the_end(
     assert document["sha256"] == load_bundle(Path("models/squares")).sha256
 
 
-@pytest.mark.timeout(300)
 def test_the_end_is_a_measured_and_quantised_bundle_that_says_where_it_comes_from(
     squares: Path, trainer: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
