@@ -94,7 +94,18 @@ def test_killed_at_any_moment_the_same_command_goes_on_to_the_end(
     assert "going on after epoch 2" in err
     document = json.loads(out)
     assert [row["epoch"] for row in document["curve"]] == [1, 2, 3, 4]
-    assert document["sha256"] == load_bundle(Path("models/squares")).sha256
+    bundle = load_bundle(Path("models/squares"))
+    assert document["sha256"] == bundle.sha256
+
+    code, _, err = ends(capfd, words(trainer, "--no-quantise"))
+    assert (code, "its model is made again" in err) == (ExitCode.OK, True)
+    assert load_bundle(Path("models/squares")).sha256 == bundle.sha256
+    contract = bundle.model_dump(mode="json", exclude={"files"}, exclude_none=True)
+    contract["training"]["seed"] = 99  # a model of another training is replaced only when told to
+    write_bundle(Path("models/squares"), contract)
+    code, _, err = ends(capfd, words(trainer, "--no-quantise"))
+    assert code == ExitCode.MODEL
+    assert "--overwrite" in err
 
 
 def test_the_end_is_a_measured_and_quantised_bundle_that_says_where_it_comes_from(
@@ -207,21 +218,3 @@ def test_what_can_be_refused_is_refused_before_the_training(
     assert code == ExitCode.CONFIG
     assert "learning_rat" in err
     assert not Path("build/training/squares/training.log").exists()
-
-
-def test_a_model_of_another_training_is_replaced_only_with_overwrite(
-    squares: Path, trainer: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code, _, err = ends(capfd, words(trainer, "--no-quantise"))
-    assert code == ExitCode.OK, err
-    first = load_bundle(Path("models/squares"))
-    code, _, err = ends(capfd, words(trainer, "--no-quantise"))
-    assert code == ExitCode.OK, err
-    assert "its model is made again" in err
-    assert load_bundle(Path("models/squares")).sha256 == first.sha256
-    contract = first.model_dump(mode="json", exclude={"files"}, exclude_none=True)
-    contract["training"]["seed"] = 99
-    write_bundle(Path("models/squares"), contract)
-    code, _, err = ends(capfd, words(trainer, "--no-quantise"))
-    assert code == ExitCode.MODEL
-    assert "--overwrite" in err
