@@ -25,7 +25,7 @@ CUT_SHARE = 5 / 6
 """Of the epochs look at cuttings, where a frame is mostly background."""
 PIXELS_IN_BATCH = 2_500_000
 CUTS_OF_PART = 4
-LEAST_BATCHES = 16
+LEAST_BATCHES = 64
 """In an epoch: with fewer, a small set would end before anything is learnt."""
 HANDED_OVER = "dataset"
 _DECIDED_HERE = ("dataset", "file_format", "train_split", "val_split", "val_share", "class_names", "work")

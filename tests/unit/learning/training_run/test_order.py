@@ -67,7 +67,7 @@ def test_cuttings_larger_than_the_input_are_refused(squares: Path) -> None:
 
 def test_few_parts_are_looked_at_more_often_in_an_epoch(squares: Path) -> None:
     plan = plan_of(order(squares), divide(squares, Shares()))
-    assert plan.frames_in_epoch >= 16 * plan.frames_in_batch > 12
+    assert plan.frames_in_epoch >= 64 * plan.frames_in_batch > 12
 
 
 def test_a_network_with_anchors_gets_those_of_the_training_boxes(squares: Path) -> None:
