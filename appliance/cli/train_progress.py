@@ -82,5 +82,5 @@ class TrainProgress:
             self._tasks[what] = self._bars.add_task(what, total=total, told=told)
         task = self._tasks[what]
         self._bars.update(task, completed=done, total=total, told=told)
-        if done >= total and what != "training":
+        if done >= total:
             self._bars.remove_task(self._tasks.pop(what))

@@ -49,7 +49,7 @@ def child_command(backend: Backend, plan: Path, python: Path | None = None) -> l
         ToolMissing: There is no such environment; names the command that makes it.
     """
     environment = ENVIRONMENTS[backend]
-    chosen = python or environment.python
+    chosen = (python or environment.python).absolute()
     if not os.access(chosen, os.X_OK):
         raise ToolMissing(f"no training environment: {chosen} is missing; `{environment.target}` makes it")
     return [str(chosen), "-m", environment.module, "--plan", str(plan)]

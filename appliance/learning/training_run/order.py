@@ -25,7 +25,7 @@ CUT_SHARE = 5 / 6
 """Of the epochs look at cuttings, where a frame is mostly background."""
 PIXELS_IN_BATCH = 2_500_000
 CUTS_OF_PART = 4
-LEAST_BATCHES = 16
+LEAST_BATCHES = 64
 """In an epoch: with fewer, a small set would end before anything is learnt."""
 HANDED_OVER = "dataset"
 _DECIDED_HERE = ("dataset", "file_format", "train_split", "val_split", "val_share", "class_names", "work")
@@ -137,9 +137,15 @@ def plan_of(order: TrainOrder, division: Division) -> Plan:
         **{key: value for key in ("seed", "threads", "device") if (value := getattr(order, key)) is not None},
     }
     try:
-        return Plan(**values, variation=Variation(**variation))
+        plan = Plan(**values, variation=Variation(**variation))
     except TypeError as error:
         raise ConfigError(f"training settings: {error}") from error
+    if plan.cut_epochs and plan.cut_px > min(plan.width_px, plan.height_px):
+        raise ConfigError(
+            f"training settings: cut_px {plan.cut_px} is more than the network's input has, {plan.width_px}x"
+            f"{plan.height_px} px; make it smaller, set cut_epochs = 0, or give a larger --size"
+        )
+    return plan
 
 
 def _input_px(order: TrainOrder, network: Network, image_px: tuple[int, int]) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Networks `yolov3-tiny` and `yolov3-tiny-relu`: Darknet's layout, for whoever comes from YOLOv3.
 
 Source: darknet, cfg/yolov3-tiny.cfg; Redmon and Farhadi, "YOLOv3: An Incremental Improvement", 2018. One grey channel
-in place of three. The second name has ReLU for leaky ReLU: in INT8 it costs nothing, because it is part of the
-convolution's rounding, while each leaky one is an operation of its own.
+in place of three. The second name has ReLU for leaky ReLU: in INT8 it is part of the convolution's rounding, while
+each leaky one is an operation of its own.
 """
 
 from __future__ import annotations

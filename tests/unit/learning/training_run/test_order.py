@@ -41,9 +41,8 @@ def test_an_input_is_as_large_as_the_images_in_whole_strides_and_640_px_at_most(
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_settings_file_makes_a_plan(squares: Path, path: Path) -> None:
     settings = read_settings(path)
-    plan = plan_of(
-        order(squares, settings=settings, network=settings.get("network", "nano")), divide(squares, Shares())
-    )
+    asked = order(squares, settings=settings, network=settings.get("network", "nano"), size_px=(640, 640))
+    plan = plan_of(asked, divide(squares, Shares()))
     assert Plan.from_dict(plan.as_dict()) == plan
     assert settings["licence"]
 
@@ -55,15 +54,20 @@ def test_options_win_over_settings_and_settings_over_what_is_usual(squares: Path
     assert (plan.seed, plan.threads, plan.learning_rate, plan.variation.turns, plan.epochs) == (5, 1, 0.01, False, 9)
     plan = plan_of(order(squares, settings=settings, seed=6, epochs=3), division)
     assert (plan.seed, plan.epochs, plan.cut_epochs) == (6, 3, 0)
-    settings = {"cut_epochs": 30, "frame_epochs": 10}
+    settings = {"cut_epochs": 30, "frame_epochs": 10, "cut_px": 64}
     assert plan_of(order(squares, settings=settings), division).epochs == 40
     plan = plan_of(order(squares, settings=settings, epochs=8), division)
     assert (plan.cut_epochs, plan.frame_epochs) == (6, 2)
 
 
+def test_cuttings_larger_than_the_input_are_refused(squares: Path) -> None:
+    with pytest.raises(ConfigError, match="cut_px 192 is more than the network's input has, 64x64"):
+        plan_of(order(squares, settings={"cut_epochs": 3}), divide(squares, Shares()))
+
+
 def test_few_parts_are_looked_at_more_often_in_an_epoch(squares: Path) -> None:
     plan = plan_of(order(squares), divide(squares, Shares()))
-    assert plan.frames_in_epoch >= 16 * plan.frames_in_batch > 12
+    assert plan.frames_in_epoch >= 64 * plan.frames_in_batch > 12
 
 
 def test_a_network_with_anchors_gets_those_of_the_training_boxes(squares: Path) -> None:
