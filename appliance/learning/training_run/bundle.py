@@ -14,6 +14,7 @@ from typing import Any
 from appliance.errors import ModelError
 from appliance.learning.datasets import Dataset, LabelledImage, read_image
 from appliance.learning.datasets.deeppcb import board_group
+from appliance.learning.drift.profiling import profile_of_dataset, write_profile
 from appliance.learning.evaluation import Evaluation, evaluate
 from appliance.learning.evaluation.detecting import BATCH
 from appliance.learning.evaluation.metrics import metrics_table
@@ -84,7 +85,8 @@ def make_bundle(
     views: Sequence[int],
     reporter: Reporter,
 ) -> Made:
-    """Import the network, choose its score, measure it, keep golden images, pass the gate; all in the work folder.
+    """Import the network, choose its score, measure it, keep golden images and a profile of what it learned from, pass
+    the gate; all in the work folder.
 
     Args:
         training: The `[training]` table.
@@ -118,6 +120,8 @@ def make_bundle(
     contract |= {"training": dict(training), "metrics": _metrics(evaluations, division)}
     bundle = write_bundle(folder, contract)
     write_golden(folder, bundle, [_golden(image) for image in golden_images(division.val)])
+    reporter.say("what the training pictures are like, for drift")
+    write_profile(folder, profile_of_dataset(detector, division.train))
     bundle = write_bundle(folder, contract)
     reporter.say("gate")
     verify(bundle)
