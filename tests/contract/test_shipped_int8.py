@@ -26,11 +26,11 @@ def test_it_was_made_of_the_shipped_float_model_with_the_shipped_images():
     assert {Path(name).name[:5] for name in calibration.manifest.files} <= set(source.training.groups["train"])
 
 
-def test_its_figures_are_within_the_budget_and_it_is_twice_as_fast():
+def test_its_figures_are_within_the_budget_and_it_is_twice_as_fast_on_one_thread():
     told = load_bundle(ROOT / "models/deeppcb-nano-int8").quantisation
     assert told is not None
     assert told["before"]["map50"] - told["after"]["map50"] <= told["budget"]["max_map_drop"] / 100
-    assert median(row["before_ms"] / row["after_ms"] for row in told["speed"]) >= 2.0
+    assert median(row["before_ms"] / row["after_ms"] for row in told["speed"] if row["threads"] == 1) >= 2.0
 
 
 def test_its_golden_images_give_what_they_gave():

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from appliance.config import load_recipe
 from appliance.errors import DatasetError, NotRunning
 from appliance.learning.capture import Capture, StopReason
 from appliance.learning.datasets import read_image
@@ -64,8 +65,9 @@ def test_only_parts_with_a_defect_are_taken_for_ng_and_the_manifest_tells_all_ab
 def test_scores_near_their_rule_and_disagreeing_shadows_are_uncertain(stand: CaptureStand) -> None:
     (stand.config.state_dir / "shadow_models.json").write_text("{}")
     capture = stand.start(uncertain=True, margin=0.05)
+    threshold = load_recipe(stand.config.recipe).classes["spur"].score
     cases = [
-        (OK, [Defect("spur", 0.50, BOX)], OK),  # the rule says 0.53
+        (OK, [Defect("spur", threshold - 0.03, BOX)], OK),
         (OK, [Defect("spur", 0.20, BOX)], NG),
         (OK, [], OK),
         (NG, [], VerdictWord.UNKNOWN),  # a shadow that failed has no opinion
@@ -76,7 +78,9 @@ def test_scores_near_their_rule_and_disagreeing_shadows_are_uncertain(stand: Cap
         stand.tell_shadow(trigger, shadow)
     stand.work(lambda: capture.tally.taken == 2)
     near, other = manifest(stand)
-    assert near["why"] == [{"reason": "near_threshold", "class_name": "spur", "score": 0.5, "threshold": 0.53}]
+    (reason,) = near["why"]
+    assert (reason["reason"], reason["class_name"], reason["threshold"]) == ("near_threshold", "spur", threshold)
+    assert reason["score"] == pytest.approx(threshold - 0.03)
     disagrees = {"reason": "shadow_disagrees", "view": "whole", "in_use": "OK", "shadow": "NG", "model": "other"}
     assert other["why"] == [disagrees]
     assert [one["model"]["name"] for one in other["shadow"]] == ["other"]

@@ -27,7 +27,7 @@ def test_the_shipped_detector_is_rewritten_without_a_change_of_what_it_computes(
     prepared = prepare(bundle)
     frames = np.random.default_rng(0).integers(0, 256, (2, 1, 640, 640), np.uint8)
     before, after = (
-        open_session(model).run(None, {"images": frames})[0]
+        open_session(model).run(None, {bundle.input.name: frames})[0]
         for model in (onnx.load_model_from_string(bundle.onnx_bytes), prepared.graph.model)
     )
     assert np.abs(after - before).max() < 1e-3
@@ -80,7 +80,7 @@ def test_a_network_of_an_old_opset_is_brought_to_a_new_one(tmp_path):
     prepared = prepare(bundle)
     assert prepared.graph.model.opset_import[0].version == 17
     frames = frame_with_square(16)[None, None]
-    before, after = (open_session(model).run(None, {"images": frames})[0] for model in (old, prepared.graph.model))
+    before, after = (open_session(model).run(None, {bundle.input.name: frames})[0] for model in (old, prepared.graph.model))
     assert np.abs(after - before).max() < 1e-4
 
 
