@@ -80,7 +80,9 @@ def test_a_network_of_an_old_opset_is_brought_to_a_new_one(tmp_path):
     prepared = prepare(bundle)
     assert prepared.graph.model.opset_import[0].version == 17
     frames = frame_with_square(16)[None, None]
-    before, after = (open_session(model).run(None, {bundle.input.name: frames})[0] for model in (old, prepared.graph.model))
+    before, after = (
+        open_session(model).run(None, {bundle.input.name: frames})[0] for model in (old, prepared.graph.model)
+    )
     assert np.abs(after - before).max() < 1e-4
 
 
