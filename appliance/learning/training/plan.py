@@ -13,7 +13,7 @@ from appliance.errors import DatasetError
 NMS_IOU = 0.5
 """Largest overlap of two detections of a class: in the checks on the way, and in the bundle."""
 
-_PLACES = frozenset({"threads", "device", "work", "dataset", "file_format", "train_split", "val_split", "val_share"})
+_PLACES = frozenset({"threads", "device", "work", "dataset", "file_format", "train_split", "val_split"})
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ class Plan:
 
     Attributes:
         dataset: Labelled images, in any format that `read_dataset` knows; file_format "auto" looks at them.
-        train_split, val_split: Names of the splits; None where the set has none: then `val_share` of the parts, drawn
-            by `seed`, are kept for validation.
+        train_split, val_split: Names of the splits.
         class_names: In the order of the network's outputs.
         network: A key of `appliance.learning.training.networks.NETWORKS`.
         width_px, height_px: The network's input; frames of another size are fitted into it, padded with `pad_value`.
@@ -75,9 +74,8 @@ class Plan:
     height_px: int
     work: str
     file_format: str = "auto"
-    train_split: str | None = "train"
-    val_split: str | None = "val"
-    val_share: float = 0.2
+    train_split: str = "train"
+    val_split: str = "val"
     network: str = "nano"
     pad_value: int = 114
     cut_epochs: int = 40

@@ -28,7 +28,7 @@ CUTS_OF_PART = 4
 LEAST_BATCHES = 64
 """In an epoch: with fewer, a small set would end before anything is learnt."""
 HANDED_OVER = "dataset"
-_DECIDED_HERE = ("dataset", "file_format", "train_split", "val_split", "val_share", "class_names", "work")
+_DECIDED_HERE = ("dataset", "file_format", "train_split", "val_split", "class_names", "work")
 _BESIDE_THE_PLAN = ("epochs", "data_source", "licence")
 
 
