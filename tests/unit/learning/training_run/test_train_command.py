@@ -49,7 +49,9 @@ def _at_the_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def start_slow(trainer: Path) -> tuple[subprocess.Popen[str], int]:
     """Start the command as a process of its own; returns it and its child's pid once two epochs are done."""
-    command = [sys.executable, "-c", "from appliance.cli import main; main()", *words(trainer, "--json")]
+    # A suite that a shell started in the background ignores Ctrl-C, and so would everything that it starts.
+    attentive = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", f"{attentive}from appliance.cli import main; main()", *words(trainer, "--json")]
     environment = {**os.environ, "FAKE_TRAINER": "slow"}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
