@@ -1,6 +1,6 @@
 """Drawn circuit boards: binarised layouts that no camera saw, and defects drawn onto drawn or real ones.
 
-Four real boards teach a detector four boards. What it must know is that a stroke across a trace is an open
+A handful of real boards teaches a detector that handful. What it must know is that a stroke across a trace is an open
 whatever the board looks like; so boards of every style are drawn, and their truth follows from connectivity.
 """
 

@@ -15,8 +15,6 @@ from appliance.learning.training.plan import Plan
 OPSET = 17
 INPUT_NAME = "images"
 OUTPUT_NAME = "detections"
-PARITY_PX = 0.05
-PARITY_SCORE = 1e-3
 
 
 def export(network: Network, plan: Plan, path: Path) -> None:

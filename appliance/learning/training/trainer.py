@@ -84,9 +84,9 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> float:
         self.network.train()
         losses = []
-        began_s, steps = time.monotonic(), self._steps[epoch]
+        began_s, steps, before = time.monotonic(), self._steps[epoch], sum(self._steps[:epoch])
         for number, parts in enumerate(made_ahead(self.supply.batches(epoch))):
-            step = sum(self._steps[:epoch]) + number
+            step = before + number
             self._set_learning_rate(step)
             images, truth = self._as_tensors(parts)
             with torch.autocast(self.device.type, dtype=torch.bfloat16):
