@@ -41,7 +41,7 @@ _Settings = Annotated[
 _Work = Annotated[Path | None, typer.Option("--work", help="Checkpoint, curve, page; default: build/training/NAME.")]
 _Data = Annotated[str | None, typer.Option("--data-source", help="Where the images come from, for the bundle.")]
 _Licence = Annotated[str | None, typer.Option("--licence", help="Under which they may be used, for the bundle.")]
-_NoQuantise = Annotated[bool, typer.Option("--no-quantise", help="Leave out the INT8 model.")]
+_NoQuantise = Annotated[bool, typer.Option("--no-quantize", help="Leave out the INT8 model.")]
 _Calibration = Annotated[
     Path | None, typer.Option("--calibration", help="Manifest of calibration images; default: chosen from split train.")
 ]

@@ -68,7 +68,7 @@ def draw_defect(board: Image, taken: NDArray[np.float32], rng: np.random.Generat
 
 
 def _stroke(body: Mask, rng: np.random.Generator) -> Mask | None:
-    """Draw by hand: a line across, a squiggle at an edge, a blob, a hatching or a spray, somewhere sensible."""
+    """Draw as a hand would: a line across, something at an edge, something inside, somewhere sensible."""
     height, width = body.shape
     depth = np.asarray(cv2.distanceTransform(body, cv2.DIST_L2, 3), np.float32)
     kind = rng.random()
@@ -79,21 +79,29 @@ def _stroke(body: Mask, rng: np.random.Generator) -> Mask | None:
     place = int(rng.integers(len(xs)))
     start = np.array([xs[place], ys[place]], np.float64)
     canvas = np.zeros((height, width), np.uint8)
-    if 0.35 <= kind < 0.7:
+    if 0.35 <= kind < 0.7 and rng.random() < 0.85:
         _across(canvas, depth, start, rng)
+    elif kind < 0.35 and rng.random() < 0.3:
+        _along(canvas, depth, start, rng)
     else:
-        (_squiggle, _blob, _spray)[int(rng.choice(3, p=(0.5, 0.35, 0.15)))](canvas, start, rng)
+        by_hand = (_squiggle, _blob, _spray, _scribble, _arc)
+        by_hand[int(rng.choice(len(by_hand), p=(0.36, 0.28, 0.1, 0.14, 0.12)))](canvas, start, rng)
     return canvas
+
+
+def _away_from_edge(depth: NDArray[np.float32], start: NDArray[np.float64]) -> float:
+    """Return the heading, in radians, in which it gets deeper."""
+    x, y = int(start[0]), int(start[1])
+    window = depth[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+    slopes = np.gradient(window) if min(window.shape) > 1 else [np.zeros((1, 1))] * 2
+    return float(np.arctan2(slopes[0].mean(), slopes[1].mean()))
 
 
 def _across(canvas: Mask, depth: NDArray[np.float32], start: NDArray[np.float64], rng: np.random.Generator) -> None:
     """Lines through the nearest edge and out on the other side, one or a hatching of several."""
-    x, y = int(start[0]), int(start[1])
-    window = depth[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
-    slopes = np.gradient(window) if min(window.shape) > 1 else [np.zeros((1, 1))] * 2
-    heading = np.arctan2(slopes[0].mean(), slopes[1].mean()) + rng.normal(0, 0.35)
+    heading = _away_from_edge(depth, start) + rng.normal(0, 0.35)
     way = np.array([np.cos(heading), np.sin(heading)])
-    reach = 2.2 * float(depth[y, x]) + rng.uniform(2, 7)
+    reach = 2.2 * float(depth[int(start[1]), int(start[0])]) + rng.uniform(2, 7)
     lines = 1 if rng.random() < 0.75 else int(rng.integers(2, 6))
     thickness = int(rng.integers(2, 9)) if lines == 1 else int(rng.integers(1, 4))
     for number in range(lines):
@@ -101,6 +109,41 @@ def _across(canvas: Mask, depth: NDArray[np.float32], start: NDArray[np.float64]
         bend = rng.normal(0, 2.5, 2)
         points = np.array([start + aside - way * reach, start + aside + bend, start + aside + way * reach])
         cv2.polylines(canvas, [points.round().astype(np.int32)], False, 1, thickness)
+
+
+def _along(canvas: Mask, depth: NDArray[np.float32], start: NDArray[np.float64], rng: np.random.Generator) -> None:
+    """Follow the edge: a long flat bump or dent, smooth or frayed."""
+    heading = _away_from_edge(depth, start) + np.pi / 2
+    way, across = np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
+    reach, rough = rng.uniform(8, 30), rng.uniform(0, 2.5)
+    steps = np.linspace(-reach, reach, int(rng.integers(4, 12)))
+    points = start + steps[:, None] * way + rng.normal(0, rough, (len(steps), 1)) * across
+    cv2.polylines(canvas, [points.round().astype(np.int32)], False, 1, int(rng.integers(3, 13)))
+
+
+def _scribble(canvas: Mask, start: NDArray[np.float64], rng: np.random.Generator) -> None:
+    """A thin pen going to and fro, with dots where it stops."""
+    heading = rng.uniform(0, 2 * np.pi)
+    way, across = np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
+    count, swing, advance = int(rng.integers(4, 22)), rng.uniform(0, 7), rng.uniform(1.0, 4.5)
+    sides = rng.normal(0, 1, count) if rng.random() < 0.5 else (-1.0) ** np.arange(count) * rng.uniform(0.5, 1.2, count)
+    points = start + (np.arange(count) - count / 2)[:, None] * advance * way + swing * sides[:, None] * across
+    points = points.round().astype(np.int32)
+    if rng.random() < 0.8:
+        cv2.polylines(canvas, [points], False, 1, int(rng.integers(1, 3)))
+    radius = int(rng.integers(1, 3))
+    for x, y in points:
+        cv2.circle(canvas, (int(x), int(y)), radius, 1, -1)
+
+
+def _arc(canvas: Mask, start: NDArray[np.float64], rng: np.random.Generator) -> None:
+    """A thin crescent: at an edge it cuts a piece off."""
+    radii = (int(rng.integers(5, 18)), int(rng.integers(5, 18)))
+    begin = rng.uniform(0, 360)
+    span = rng.uniform(90, 300)
+    aside = rng.normal(0, 5, 2)
+    centre = (int(start[0] + aside[0]), int(start[1] + aside[1]))
+    cv2.ellipse(canvas, centre, radii, rng.uniform(0, 180), begin, begin + span, 1, int(rng.integers(2, 6)))
 
 
 def _squiggle(canvas: Mask, start: NDArray[np.float64], rng: np.random.Generator) -> None:

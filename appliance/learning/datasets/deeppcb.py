@@ -36,6 +36,13 @@ def board_group(path: Path) -> str:
     return path.name[:5]
 
 
+def board_groups(dataset: Dataset) -> list[str]:
+    """Return the board groups of a set, in order; other sets than DeepPCB know none."""
+    if dataset.file_format != "deeppcb":
+        return []
+    return sorted({board_group(image.path) for image in dataset.images})
+
+
 def template_of(path: Path) -> Path | None:
     """Return the clean image of the same view of the board, aligned, where the set has it."""
     name = f"{path.name[:8]}_temp.jpg"

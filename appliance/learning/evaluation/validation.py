@@ -7,6 +7,7 @@ from typing import Any
 
 from appliance.errors import DatasetError
 from appliance.learning.datasets import Dataset
+from appliance.learning.datasets.deeppcb import board_groups
 from appliance.learning.evaluation.evaluation import Evaluation, evaluate
 from appliance.learning.evaluation.metrics import metrics_table
 from appliance.modelling import ModelBundle
@@ -53,9 +54,10 @@ class Validation:
 
     def metrics(self, after: ModelBundle) -> dict[str, Any]:
         """Return the `[metrics]` tables of a bundle that was measured, and reported on if there is another split."""
-        tables = {self._deciding.split or "validation": metrics_table(self._evaluations[after.sha256])}
+        deciding = metrics_table(self._evaluations[after.sha256], board_groups(self._deciding))
+        tables = {self._deciding.split or "validation": deciding}
         if self._other is not None and self._reported is not None:
-            tables[str(self._other.split)] = metrics_table(self._reported)
+            tables[str(self._other.split)] = metrics_table(self._reported, board_groups(self._other))
         return tables
 
 

@@ -18,6 +18,7 @@ from appliance.learning.training.sets import read_sets
 
 MODEL_FILE = "trained.onnx"
 OUTCOME_FILE = "outcome.json"
+COMPARED_PICTURES = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +57,8 @@ def _train(plan: Plan) -> None:
     model_input = model_input_of(plan)
     trainer = Trainer(plan, load_parts(train, model_input), load_parts(val, model_input), report)
     trained = trainer.run()
-    export(trained.network, plan, plan.work_folder / MODEL_FILE)
+    pictures = [part.pixels for part in trainer.val[:COMPARED_PICTURES]]
+    export(trained.network, plan, plan.work_folder / MODEL_FILE, pictures)
     outcome = {
         "plan": plan.as_dict(),
         "family": trained.network.family,

@@ -15,6 +15,7 @@ from appliance.learning.training.part import Part
 from appliance.learning.training.plan import Plan
 
 HEAL_MARGIN_PX = 4
+PLACES_TO_CUT = 3
 
 
 def vary(part: Part, plan: Plan, rng: np.random.Generator) -> Part:
@@ -42,7 +43,7 @@ def cut(part: Part, side_px: int, rng: np.random.Generator) -> Part:
     """
     height, width = part.pixels.shape
     if part.is_ok or rng.random() < 0.15:
-        left, top = rng.integers(width - side_px + 1), rng.integers(height - side_px + 1)
+        left, top = _busiest(part.pixels, side_px, rng)
     else:
         x1, y1, x2, y2 = part.boxes[rng.integers(len(part.boxes))]
         left = np.clip((x1 + x2) / 2 - rng.uniform(0.15, 0.85) * side_px, 0, width - side_px)
@@ -55,6 +56,15 @@ def cut(part: Part, side_px: int, rng: np.random.Generator) -> Part:
         pixels=part.pixels[window],
         clean_pixels=None if part.clean_pixels is None else part.clean_pixels[window],
     )
+
+
+def _busiest(pixels: NDArray[np.uint8], side_px: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Choose the most structured of a few places: what is good and looks like a defect lies at edges mostly."""
+    height, width = pixels.shape
+    places = [
+        (int(rng.integers(width - side_px + 1)), int(rng.integers(height - side_px + 1))) for _ in range(PLACES_TO_CUT)
+    ]
+    return max(places, key=lambda at: float(pixels[at[1] : at[1] + side_px : 4, at[0] : at[0] + side_px : 4].std()))
 
 
 def heal(part: Part, chosen: NDArray[np.bool_]) -> Part:

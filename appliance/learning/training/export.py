@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from appliance.errors import ModelError
 from appliance.learning.training.networks import Network
 from appliance.learning.training.plan import Plan
+from appliance.modelling.importer.foreign_session import ForeignSession
 
 OPSET = 17
 INPUT_NAME = "images"
 OUTPUT_NAME = "detections"
+PARITY_PX = 0.05
+PARITY_SCORE = 1e-3
 
 
-def export(network: Network, plan: Plan, path: Path) -> None:
-    """Write the network as the appliance runs it.
+def export(network: Network, plan: Plan, path: Path, pictures: Sequence[NDArray[np.uint8]]) -> None:
+    """Write the network as the appliance runs it, and see that it computes the same.
 
+    Args:
+        pictures: A few of the set, (H, W) uint8 of the plan's size: on them both are compared.
     Raises:
-        ModelError: The written file isn't plain, self-contained ONNX.
+        ModelError: The written file isn't plain, self-contained ONNX, or disagrees with PyTorch.
     """
     wrapped = network.to("cpu").exported().eval()  # torch.onnx puts a model that isn't in eval mode into training
     example = torch.zeros((1, 1, plan.height_px, plan.width_px), dtype=torch.uint8)
@@ -41,6 +49,7 @@ def export(network: Network, plan: Plan, path: Path) -> None:
             dynamo=False,
         )
     _finish(path, ("N", int(rows[1]), int(rows[2])))
+    _check_parity(wrapped, path, np.stack([picture[None] for picture in pictures]))
 
 
 def _finish(path: Path, shape: tuple[str, int, int]) -> None:
@@ -60,3 +69,16 @@ def _finish(path: Path, shape: tuple[str, int, int]) -> None:
         node.doc_string = ""
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, str(path))
+
+
+def _check_parity(wrapped: torch.nn.Module, path: Path, images: NDArray[np.uint8]) -> None:
+    with torch.inference_mode():
+        wanted = wrapped(torch.from_numpy(images)).numpy()
+    got = ForeignSession(path.read_bytes()).run({INPUT_NAME: images})[0]
+    apart = np.abs(got - wanted)
+    box_px, score = float(apart[:, :4].max()), float(apart[:, 4:].max())
+    if not (box_px <= PARITY_PX and score <= PARITY_SCORE):
+        raise ModelError(
+            f"{path}: expected boxes within {PARITY_PX} px and scores within {PARITY_SCORE} of PyTorch's, "
+            f"got {box_px:.4f} px and {score:.5f}"
+        )

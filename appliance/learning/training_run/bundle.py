@@ -13,7 +13,7 @@ from typing import Any
 
 from appliance.errors import ModelError
 from appliance.learning.datasets import Dataset, LabelledImage, read_image
-from appliance.learning.datasets.deeppcb import board_group
+from appliance.learning.datasets.deeppcb import board_groups
 from appliance.learning.drift.profiling import profile_of_dataset, write_profile
 from appliance.learning.evaluation import Evaluation, evaluate
 from appliance.learning.evaluation.detecting import BATCH
@@ -50,7 +50,7 @@ def training_table(
     outcome: Outcome, division: Division, *, data: str, licence: str, network: str, seed: int, command: str
 ) -> dict[str, Any]:
     """Return the `[training]` table; data and licence are the person's words, command is what was typed."""
-    groups = {split: _groups(dataset) for split, dataset in division.splits.items()}
+    groups = {split: board_groups(dataset) for split, dataset in division.splits.items()}
     return {
         "data": data,
         "licence": licence,
@@ -211,12 +211,6 @@ def _import_options(outcome: Outcome, class_names: tuple[str, ...]) -> ImportOpt
 
 def _metrics(evaluations: Mapping[str, Evaluation], division: Division) -> dict[str, Any]:
     return {
-        split: metrics_table(evaluation, _groups(division.splits[split])) for split, evaluation in evaluations.items()
+        split: metrics_table(evaluation, board_groups(division.splits[split]))
+        for split, evaluation in evaluations.items()
     }
-
-
-def _groups(dataset: Dataset) -> list[str]:
-    """Return the board groups of DeepPCB; other sets know none."""
-    if dataset.file_format != "deeppcb":
-        return []
-    return sorted({board_group(image.path) for image in dataset.images})

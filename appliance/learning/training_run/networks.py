@@ -32,6 +32,7 @@ NETWORKS: dict[str, Network] = {
     network.name: network
     for network in (
         Network("nano", "appliance", "anchor-free, strides 8 and 16, ReLU: small, and quick in INT8"),
+        Network("fine", "appliance", "the same with a third level at stride 4: for defects of a few px"),
         Network("small", "appliance", "the same, wider: for textures"),
         Network("yolov3-tiny", "appliance", "Darknet's layout, leaky ReLU", anchors=6),
         Network("yolov3-tiny-relu", "appliance", "Darknet's layout with ReLU: quicker in INT8", anchors=6),

@@ -1,4 +1,4 @@
-"""ONNX Runtime on a network that isn't a bundle yet. Only ever used in a limited child."""
+"""ONNX Runtime on a network that isn't a bundle yet. What somebody brought is only ever run in a limited child."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ __all__ = ["NETWORKS", "Network"]
 
 NETWORKS: dict[str, Callable[[Plan], Network]] = {
     "nano": nano.build,
+    "fine": nano.build_fine,
     "small": nano.build_small,
     "yolov3-tiny": yolov3_tiny.build,
     "yolov3-tiny-relu": yolov3_tiny.build_relu,

@@ -1,6 +1,7 @@
-"""Networks `nano` and `small`: an anchor-free convolutional detector, written out in full.
+"""Networks `nano`, `fine` and `small`: an anchor-free convolutional detector, written out in full.
 
-Two detection levels (stride 8 and 16) suit defects of about 15 to 200 pixels in a 640 pixel frame.
+Two detection levels (stride 8 and 16) suit defects of about 15 to 200 pixels in a 640 pixel frame; `fine` has a third
+one at stride 4, for defects of a few pixels.
 ReLU and channel counts that are multiples of 16 are chosen for the box: ONNX Runtime fuses
 convolution and ReLU, and its CPU kernels work on blocks of 16 channels.
 """
@@ -18,26 +19,38 @@ from appliance.learning.training.networks.loss import detection_loss
 from appliance.learning.training.networks.network import Network, Truth
 from appliance.learning.training.plan import Plan
 
-STRIDES_PX = (8, 16)
+FINEST_PX = 4
 RARITY = 1e-3  # share of candidates that show a given class: where scores start, so that early steps are calm
 
 
 @dataclass(frozen=True)
-class Width:
-    """Channel counts at stride 4, 8, 16 and 32."""
+class Layout:
+    """Channel counts at stride 4, 8, 16 and 32, and the strides in px at which defects are looked for, finest first."""
 
     at_4: int = 32
     at_8: int = 48
     at_16: int = 96
     at_32: int = 128
+    strides_px: tuple[int, ...] = (8, 16)
+
+    def at(self, stride_px: int) -> int:
+        """Return the channel count at a stride."""
+        return {4: self.at_4, 8: self.at_8, 16: self.at_16, 32: self.at_32}[stride_px]
 
 
-SMALL = Width(at_4=32, at_8=64, at_16=128, at_32=192)
+NANO = Layout()
+FINE = Layout(strides_px=(4, 8, 16))
+SMALL = Layout(at_4=32, at_8=64, at_16=128, at_32=192)
 
 
 def build(plan: Plan) -> Network:
     """Make network `nano`."""
-    return Detector(len(plan.class_names))
+    return Detector(len(plan.class_names), NANO)
+
+
+def build_fine(plan: Plan) -> Network:
+    """Make network `fine`: for defects of a few pixels."""
+    return Detector(len(plan.class_names), FINE)
 
 
 def build_small(plan: Plan) -> Network:
@@ -92,54 +105,80 @@ class PyramidPool(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Grey image to features at stride 8, 16 and 32.
+    """Grey image to features at stride 4, 8, 16 and 32.
 
     The first convolution (6x6, stride 4) is a space-to-depth of 2x2 followed by a 3x3 of stride 2, in one
     operation: every pixel is seen, none is averaged away, and the work is that of a quarter of the side.
     """
 
-    def __init__(self, width: Width) -> None:
+    def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(1, width.at_4, 6, 4, 1, bias=False),
-            nn.BatchNorm2d(width.at_4, eps=1e-3, momentum=0.03),
+            nn.Conv2d(1, layout.at_4, 6, 4, 1, bias=False),
+            nn.BatchNorm2d(layout.at_4, eps=1e-3, momentum=0.03),
             nn.ReLU(inplace=True),
         )
         self.to_8 = nn.Sequential(
-            ConvUnit(width.at_4, width.at_8, stride=2), SplitBlock(width.at_8, width.at_8, depth=2)
+            ConvUnit(layout.at_4, layout.at_8, stride=2), SplitBlock(layout.at_8, layout.at_8, depth=2)
         )
         self.to_16 = nn.Sequential(
-            ConvUnit(width.at_8, width.at_16, stride=2), SplitBlock(width.at_16, width.at_16, depth=2)
+            ConvUnit(layout.at_8, layout.at_16, stride=2), SplitBlock(layout.at_16, layout.at_16, depth=2)
         )
         self.to_32 = nn.Sequential(
-            ConvUnit(width.at_16, width.at_32, stride=2),
-            SplitBlock(width.at_32, width.at_32),
-            PyramidPool(width.at_32),
+            ConvUnit(layout.at_16, layout.at_32, stride=2),
+            SplitBlock(layout.at_32, layout.at_32),
+            PyramidPool(layout.at_32),
         )
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map (N, 1, H, W) in 0..1 to features at stride 8, 16, 32."""
-        at_8 = self.to_8(self.stem(images))
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        """Map (N, 1, H, W) in 0..1 to features by their stride in px."""
+        at_4 = self.stem(images)
+        at_8 = self.to_8(at_4)
         at_16 = self.to_16(at_8)
-        return at_8, at_16, self.to_32(at_16)
+        return {4: at_4, 8: at_8, 16: at_16, 32: self.to_32(at_16)}
+
+
+class NeckStep(nn.Module):
+    """Bring far-sighted features down to the next finer stride."""
+
+    def __init__(self, coarse: int, narrowed: int, fine: int) -> None:
+        super().__init__()
+        self.narrow = ConvUnit(coarse, narrowed, kernel=1)
+        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+        self.mix: nn.Module = SplitBlock(fine + narrowed, fine)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Return features of the shape of `fine`."""
+        return self.mix(torch.cat([fine, self.up(self.narrow(coarse))], dim=1))
+
+
+class FinestNeckStep(NeckStep):
+    """The step to stride 4, where there are most pixels: one convolution has to do."""
+
+    def __init__(self, coarse: int, narrowed: int, fine: int) -> None:
+        super().__init__(coarse, narrowed, fine)
+        self.mix = ConvUnit(fine + narrowed, fine)
 
 
 class Neck(nn.Module):
-    """Bring the far-sighted features back down to stride 16 and 8."""
+    """Bring the far-sighted features back down to the finest stride that defects are looked for at."""
 
-    def __init__(self, width: Width) -> None:
+    def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.up = nn.Upsample(scale_factor=2, mode="nearest")
-        self.narrow_32 = ConvUnit(width.at_32, width.at_16 // 2, kernel=1)
-        self.mix_16 = SplitBlock(width.at_16 + width.at_16 // 2, width.at_16)
-        self.narrow_16 = ConvUnit(width.at_16, width.at_8, kernel=1)
-        self.mix_8 = SplitBlock(width.at_8 * 2, width.at_8)
+        self.strides_px = layout.strides_px
+        self.steps = nn.ModuleDict()
+        for stride in reversed(layout.strides_px):
+            step = FinestNeckStep if stride == FINEST_PX else NeckStep
+            narrowed = layout.at(stride) if stride == 8 else layout.at(stride) // 2
+            self.steps[str(stride)] = step(layout.at(2 * stride), narrowed, layout.at(stride))
 
-    def forward(self, at_8: Tensor, at_16: Tensor, at_32: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features the two heads read, at stride 8 and 16."""
-        mixed_16 = self.mix_16(torch.cat([at_16, self.up(self.narrow_32(at_32))], dim=1))
-        mixed_8 = self.mix_8(torch.cat([at_8, self.up(self.narrow_16(mixed_16))], dim=1))
-        return mixed_8, mixed_16
+    def forward(self, features: dict[int, Tensor]) -> list[Tensor]:
+        """Return the features that the heads read, finest first."""
+        mixed, levels = features[32], []
+        for stride, step in self.steps.items():
+            mixed = step(mixed, features[int(stride)])
+            levels.append(mixed)
+        return levels[::-1]
 
 
 class Head(nn.Module):
@@ -149,8 +188,7 @@ class Head(nn.Module):
         super().__init__()
         self.what = self._branch(channels, class_count)
         self.where = self._branch(channels, 4)
-        nn.init.constant_(self.what[-1].bias, -math.log((1 - RARITY) / RARITY))
-        nn.init.constant_(self.where[-1].bias, 0.7)
+        _start_calmly(self.what[-1], self.where[-1])
 
     @staticmethod
     def _branch(channels: int, outputs: int) -> nn.Sequential:
@@ -167,33 +205,60 @@ class Head(nn.Module):
         return self.what(features).flatten(2), self.where(features).flatten(2)
 
 
+class FinestHead(nn.Module):
+    """The head at stride 4: one convolution for "what" and "where" together."""
+
+    def __init__(self, channels: int, class_count: int) -> None:
+        super().__init__()
+        self.enter = ConvUnit(channels, channels)
+        self.what = nn.Conv2d(channels, class_count, 1)
+        self.where = nn.Conv2d(channels, 4, 1)
+        _start_calmly(self.what, self.where)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return class logits (N, C, A) and raw side distances (N, 4, A) of this level."""
+        shared = self.enter(features)
+        return self.what(shared).flatten(2), self.where(shared).flatten(2)
+
+
+def _start_calmly(what: nn.Conv2d, where: nn.Conv2d) -> None:
+    """Let the first outputs say: hardly ever a defect, and of a common size."""
+    assert what.bias is not None
+    assert where.bias is not None
+    nn.init.constant_(what.bias, -math.log((1 - RARITY) / RARITY))
+    nn.init.constant_(where.bias, 0.7)
+
+
 class Detector(Network):
     """Grey images to class logits and boxes, one candidate for each grid cell of each level."""
 
     family = "yolov8"
 
-    def __init__(self, class_count: int, width: Width | None = None) -> None:
+    def __init__(self, class_count: int, layout: Layout) -> None:
         super().__init__()
-        width = width or Width()
         self.class_count = class_count
-        self.backbone = Backbone(width)
-        self.neck = Neck(width)
-        self.heads = nn.ModuleList([Head(width.at_8, class_count), Head(width.at_16, class_count)])
+        self.strides_px = layout.strides_px
+        self.backbone = Backbone(layout)
+        self.neck = Neck(layout)
+        self.heads = nn.ModuleList(
+            (FinestHead if stride == FINEST_PX else Head)(layout.at(stride), class_count)
+            for stride in layout.strides_px
+        )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (N, C, A) and xyxy boxes (N, 4, A) in input pixels, both float32."""
-        levels = self.neck(*self.backbone(images))
+        levels = self.neck(self.backbone(images))
         outputs = [head(level) for head, level in zip(self.heads, levels, strict=True)]
         logits = torch.cat([what for what, _ in outputs], dim=2).float()
         raw = torch.cat([where for _, where in outputs], dim=2).float()
-        centres, strides = anchor_grid([(int(x.shape[2]), int(x.shape[3])) for x in levels])
+        centres, strides = anchor_grid([(int(x.shape[2]), int(x.shape[3])) for x in levels], self.strides_px)
         return logits, boxes_from_sides(raw, centres.to(raw.device), strides.to(raw.device))
 
     def loss(self, images: Tensor, truth: Truth) -> Tensor:
         """Return class and box error of one batch."""
         logits, boxes = self(images)
         height, width = images.shape[2:]
-        centres, _ = anchor_grid([(height // stride, width // stride) for stride in STRIDES_PX])
+        centres, _ = anchor_grid([(height // stride, width // stride) for stride in self.strides_px], self.strides_px)
         return detection_loss(logits, boxes, centres.to(logits.device), truth)
 
     def exported(self) -> nn.Module:
@@ -201,10 +266,10 @@ class Detector(Network):
         return ExportedDetector(self)
 
 
-def anchor_grid(shapes: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+def anchor_grid(shapes: Sequence[tuple[int, int]], strides_px: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Return cell centres (2, A) as x, y in px and strides (1, A) in px, level after level."""
     centres, strides = [], []
-    for (height, width), stride_px in zip(shapes, STRIDES_PX, strict=True):
+    for (height, width), stride_px in zip(shapes, strides_px, strict=True):
         ys, xs = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         cell = torch.stack([xs, ys]).reshape(2, -1).float()
         centres.append((cell + 0.5) * stride_px)

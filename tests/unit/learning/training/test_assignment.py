@@ -6,9 +6,9 @@ torch = pytest.importorskip("torch", reason="torch lives in the training environ
 
 from appliance.learning.training.networks.assignment import assign, pairwise_iou  # noqa: E402
 from appliance.learning.training.networks.loss import complete_iou, detection_loss  # noqa: E402
-from appliance.learning.training.networks.nano import Detector, ExportedDetector, anchor_grid  # noqa: E402
+from appliance.learning.training.networks.nano import NANO, Detector, ExportedDetector, anchor_grid  # noqa: E402
 
-CENTRES = anchor_grid([(8, 8), (4, 4)])[0]
+CENTRES = anchor_grid([(8, 8), (4, 4)], (8, 16))[0]
 
 
 def boxes_around(centres, half):
@@ -16,7 +16,7 @@ def boxes_around(centres, half):
 
 
 def test_grid_cells_cover_the_input_from_corner_to_corner():
-    centres, strides = anchor_grid([(8, 8), (4, 4)])
+    centres, strides = anchor_grid([(8, 8), (4, 4)], (8, 16))
     assert centres.shape == (2, 80)
     assert centres[:, 0].tolist() == [4, 4]
     assert centres[:, 63].tolist() == [60, 60]
@@ -66,7 +66,7 @@ def test_loss_falls_when_boxes_and_scores_get_right():
 def test_exported_form_has_the_rows_of_the_family():
     images = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
-        raw = ExportedDetector(Detector(3)).eval()(images)
+        raw = ExportedDetector(Detector(3, NANO)).eval()(images)
     assert raw.shape == (2, 7, 80)
     assert bool((raw[:, 2:4] > 0).all())
     assert bool(((raw[:, 4:] >= 0) & (raw[:, 4:] <= 1)).all())

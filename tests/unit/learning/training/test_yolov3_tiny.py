@@ -125,7 +125,7 @@ def test_candidates_that_overlap_a_defect_anyway_are_not_punished():
 
 
 def test_the_importer_reads_the_exported_file_as_yolov3(tmp_path: Path):
-    export(network(), plan(), tmp_path / "trained.onnx")
+    export(network(), plan(), tmp_path / "trained.onnx", [np.zeros((HEIGHT, WIDTH), np.uint8)])
     options = ImportOptions(family="yolov3", classes=plan().class_names, pixel_format="Mono8", fit="letterbox")
     facts = examine((tmp_path / "trained.onnx").read_bytes(), options, "trained.onnx")
     claim = recognise(facts, "trained.onnx").claim

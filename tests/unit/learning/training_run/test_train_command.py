@@ -91,7 +91,7 @@ def test_killed_at_any_moment_the_same_command_goes_on_to_the_end(
     command.communicate(timeout=120)
     assert is_gone(child)
 
-    code, out, err = ends(capfd, words(trainer, "--json", "--no-quantise"))
+    code, out, err = ends(capfd, words(trainer, "--json", "--no-quantize"))
     assert code == ExitCode.OK, err
     assert "going on after epoch 2" in err
     document = json.loads(out)
@@ -99,13 +99,13 @@ def test_killed_at_any_moment_the_same_command_goes_on_to_the_end(
     bundle = load_bundle(Path("models/squares"))
     assert document["sha256"] == bundle.sha256
 
-    code, _, err = ends(capfd, words(trainer, "--no-quantise"))
+    code, _, err = ends(capfd, words(trainer, "--no-quantize"))
     assert (code, "its model is made again" in err) == (ExitCode.OK, True)
     assert load_bundle(Path("models/squares")).sha256 == bundle.sha256
     contract = bundle.model_dump(mode="json", exclude={"files"}, exclude_none=True)
     contract["training"]["seed"] = 99  # a model of another training is replaced only when told to
     write_bundle(Path("models/squares"), contract)
-    code, _, err = ends(capfd, words(trainer, "--no-quantise"))
+    code, _, err = ends(capfd, words(trainer, "--no-quantize"))
     assert code == ExitCode.MODEL
     assert "--overwrite" in err
 
