@@ -108,7 +108,8 @@ def drift_page(told: Figures) -> str:
     title = f"Drift, line {told['line']}, station {told['station']}"
     alarms = [_alarm(alarm) for alarm in drift["alarms"]]
     watching = "" if drift["is_watching"] else "<p>The watcher is down: what is shown is what it knew.</p>"
-    head = f"{len(alarms)} alarms stand" if alarms else "nothing drifts"
+    standing = "1 alarm stands" if len(alarms) == 1 else f"{len(alarms)} alarms stand"
+    head = standing if alarms else "nothing drifts"
     body = [f"<h1>{escape(title)}</h1>", f'<div class="verdict"><p>{head}</p>{watching}</div>', *alarms]
     for stream in told["streams"]:
         body += _section(stream, drift["comparisons"])
@@ -146,7 +147,9 @@ def _section(stream: Figures, comparisons: Sequence[Mapping[str, Any]]) -> Itera
     own = [one for one in comparisons if (one["recipe"], one["camera"], one["view"]) == place]
     yield f"<h2>{escape(f'{place[1]}/{place[2]}, recipe {place[0]}')}</h2>"
     if own:
-        yield table(("signal", "against", "now", "there", "measure", "value", "limit", ""), [_row(one) for one in own])
+        yield table(
+            ("signal", "against", "now", "there", "measure", "value", "limit", ""), [_row(one, stream) for one in own]
+        )
     if stream["no_training"]:
         yield _p(stream["no_training"])
     yield '<div class="pair">'
@@ -158,10 +161,11 @@ def _section(stream: Figures, comparisons: Sequence[Mapping[str, Any]]) -> Itera
     yield "</div>"
 
 
-def _row(one: Mapping[str, Any]) -> list[str]:
+def _row(one: Mapping[str, Any], stream: Figures) -> list[str]:
     is_out = one["value"] is not None and one["value"] >= one["limit"]
     numbers = ["" if one[key] is None else f"{one[key]:.4g}" for key in ("current", "expected", "value", "limit")]
-    told = "DRIFT" if is_out else one["trouble"] or ""
+    trouble = "" if one["trouble"] == stream["no_training"] else one["trouble"] or ""  # that is said once, below
+    told = "DRIFT" if is_out else trouble
     return [one["signal"], _WORDS[one["reference"]], *numbers[:2], one["measure"], *numbers[2:], told]
 
 
@@ -193,7 +197,7 @@ def _course(signal: str, course: Sequence[Mapping[str, Any]]) -> str:
         return _p("nothing measured as yet")
     low, high = min(bands[0] for _, bands in known), max(bands[-1] for _, bands in known)
     margin = 0.08 * (high - low) or 1.0
-    chart = Chart("hours ago", SCALES[signal].unit, _span(known), (low - margin, high + margin))
+    chart = Chart("hours from the newest", SCALES[signal].unit, _span(known), (low - margin, high + margin))
     ages = [at for at, _ in known]
     chart.band(ages, [bands[0] for _, bands in known], [bands[-1] for _, bands in known], colour(0))
     chart.line(ages, [bands[1] for _, bands in known], colour(0))
@@ -205,7 +209,7 @@ def _rate_course(rate: str, course: Sequence[Mapping[str, Any]]) -> str:
     if not known:
         return _p("nothing judged as yet")
     top = max(value for _, value in known) * 1.08 or 0.01
-    chart = Chart("hours ago", "share of parts", _span(known), (0.0, top), is_share=True)
+    chart = Chart("hours from the newest", "share of parts", _span(known), (0.0, top), is_share=True)
     chart.line([at for at, _ in known], [value for _, value in known], colour(0))
     return chart.svg(f"{rate} by hour")
 

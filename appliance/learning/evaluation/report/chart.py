@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _WIDTH, _HEIGHT = 560, 330
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 46
-_TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+_LEFT, _RIGHT, _TOP, _BOTTOM = 74, 14, 12, 46
+_FEWEST_STEPS = 4
+"""Of an axis, between its ticks."""
 
 
 @dataclass
@@ -71,23 +72,17 @@ class Chart:
 
     def _axes(self) -> list[str]:
         floor, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
-        parts = []
-        for share in _TICKS:
-            x, y = _LEFT + share * (right - _LEFT), floor - share * (floor - _TOP)
-            parts += [
-                f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>',
-                _text(x, floor + 17, "middle", self._at(share, self.x_limits)),
-                _text(_LEFT - 7, y + 4, "end", self._at(share, self.y_limits, in_percent=self.is_share)),
-            ]
+        places = {value: float(self._x([value])[0]) for value in ticks(self.x_limits)}
+        parts = [_text(x, floor + 17, "middle", f"{value:.4g}") for value, x in places.items()]
+        for value in ticks(self.y_limits):
+            y = float(self._y([value])[0])
+            written = f"{value * 100:.4g} %" if self.is_share else f"{value:.4g}"
+            parts.append(f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            parts.append(_text(_LEFT - 7, y + 4, "end", written))
         middle = (_TOP + floor) / 2
         parts.append(_text((_LEFT + right) / 2, _HEIGHT - 8, "middle", self.x_title))
         parts.append(_text(14, middle, "middle", self.y_title, f' transform="rotate(-90 14 {middle:.1f})"'))
         return parts
-
-    @staticmethod
-    def _at(share: float, limits: tuple[float, float], *, in_percent: bool = False) -> str:
-        value = limits[0] + share * (limits[1] - limits[0])
-        return f"{value * 100:.3g} %" if in_percent else f"{value:.3g}"
 
     def _path(self, x: ArrayLike, y: ArrayLike) -> str:
         return " ".join(f"{px:.1f},{py:.1f}" for px, py in zip(self._x(x), self._y(y), strict=True))
@@ -97,6 +92,15 @@ class Chart:
 
     def _y(self, values: ArrayLike) -> NDArray[np.float64]:
         return _HEIGHT - _BOTTOM - _share(values, self.y_limits) * (_HEIGHT - _BOTTOM - _TOP)
+
+
+def ticks(limits: tuple[float, float]) -> list[float]:
+    """Return round values within the limits, in order: multiples of 1, 2 or 5 times a power of ten."""
+    low, high = limits
+    power = 10.0 ** np.floor(np.log10((high - low) / _FEWEST_STEPS))
+    step = max(factor * power for factor in (1, 2, 5) if factor * power * _FEWEST_STEPS <= (high - low) * (1 + 1e-9))
+    first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
+    return [float(number * step) + 0.0 for number in np.arange(first, last + 1)]
 
 
 def whiskers(rows: Sequence[tuple[str, float, tuple[float, float], str]], limit: float) -> str:
