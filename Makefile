@@ -68,7 +68,8 @@ train: setup train-env ## train deeppcb-nano from DATA=/path/to/DeepPCB; ARGS= m
 train-neu: setup train-env ## train neu-nano from DATA=/path/to/NEU-DET, into build/models: its licence isn't stated
 	@test -n "$(DATA)" || { echo "error: say where the images are: make train-neu DATA=/path/to/NEU-DET" >&2; exit 2; }
 	@mkdir -p build/models
-	$(TRAIN) "$(DATA)" --name neu-nano --settings examples/training/neu.toml --models-dir build/models --overwrite $(ARGS)
+	$(TRAIN) "$(DATA)" --name neu-nano --settings examples/training/neu.toml --size 192x192 \
+		--val-share 0.15 --models-dir build/models --overwrite $(ARGS)
 
 train-tabs: setup train-env build/training-tabs ## train tabs-nano on TABS rendered electrode tabs
 	$(TRAIN) build/training-tabs --name tabs-nano --settings examples/training/tabs.toml --overwrite $(ARGS)

@@ -37,18 +37,15 @@ def vary(part: Part, plan: Plan, rng: np.random.Generator) -> Part:
 
 
 def cut(part: Part, side_px: int, rng: np.random.Generator) -> Part:
-    """Cut a square out of a part: mostly around one of its defects, else anywhere.
+    """Cut a square out of a part: mostly around one of its defects, or of its lures if it is good; else anywhere.
 
     A frame is nearly all background; cuttings let training spend its time where there is something to learn.
     """
-    height, width = part.pixels.shape
-    if part.is_ok or rng.random() < 0.15:
-        left, top = _busiest(part.pixels, side_px, rng)
+    targets = part.lures if part.is_ok else part.boxes
+    if len(targets) and rng.random() >= 0.15:
+        x, y = _around(targets[rng.integers(len(targets))], part, side_px, rng)
     else:
-        x1, y1, x2, y2 = part.boxes[rng.integers(len(part.boxes))]
-        left = np.clip((x1 + x2) / 2 - rng.uniform(0.15, 0.85) * side_px, 0, width - side_px)
-        top = np.clip((y1 + y2) / 2 - rng.uniform(0.15, 0.85) * side_px, 0, height - side_px)
-    x, y = int(left), int(top)
+        x, y = _busiest(part.pixels, side_px, rng)
     window = np.s_[y : y + side_px, x : x + side_px]
     boxes, visible = _clipped(part.boxes - np.array([x, y, x, y], np.float32), side_px, side_px)
     return replace(
@@ -56,6 +53,15 @@ def cut(part: Part, side_px: int, rng: np.random.Generator) -> Part:
         pixels=part.pixels[window],
         clean_pixels=None if part.clean_pixels is None else part.clean_pixels[window],
     )
+
+
+def _around(box: NDArray[np.float32], part: Part, side_px: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Place a square so that the middle of a box lies somewhere in it."""
+    height, width = part.pixels.shape
+    x1, y1, x2, y2 = box
+    left = np.clip((x1 + x2) / 2 - rng.uniform(0.15, 0.85) * side_px, 0, width - side_px)
+    top = np.clip((y1 + y2) / 2 - rng.uniform(0.15, 0.85) * side_px, 0, height - side_px)
+    return int(left), int(top)
 
 
 def _busiest(pixels: NDArray[np.uint8], side_px: int, rng: np.random.Generator) -> tuple[int, int]:

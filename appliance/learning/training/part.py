@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import numpy as np
@@ -25,10 +25,12 @@ class Part(LabelledImage):
     Attributes:
         pixels: (H, W) uint8, Mono8.
         clean_pixels: The same view without defects, aligned, where the set has it.
+        lures: (K, 4) float32 xyxy px: what the network took for a defect on a good part when it was last asked.
     """
 
     pixels: NDArray[np.uint8]
     clean_pixels: NDArray[np.uint8] | None = None
+    lures: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
     def with_boxes(self, boxes: NDArray[np.float32], kept: NDArray[np.bool_]) -> Self:
         """Return the part with moved boxes, of which only some are kept."""

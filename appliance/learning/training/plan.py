@@ -29,6 +29,8 @@ class Variation:
         negative_share: Of the pictures, how many are inverted; `negative_classes` says what each class becomes then.
         drawn_share: Of the pictures, how many are boards drawn by `appliance.learning.boards`.
         marked_share: Of the pictures, how many get up to `most_marks` further defects drawn on them.
+        lure_share: Of the cuttings of good parts, how many are of parts on which the network saw a
+            defect at the last check, and show that place.
         lean_px: How much wider the set's boxes are to the left and top than to the right and bottom.
     """
 
@@ -45,6 +47,7 @@ class Variation:
     drawn_share: float = 0.0
     marked_share: float = 0.0
     most_marks: int = 4
+    lure_share: float = 0.0
     lean_px: float = 0.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,20 +19,21 @@ class Progress:
     Attributes:
         curve: One row an epoch: epoch, minutes, loss, val_map50 (None where it wasn't measured), learning_rate.
         best_epoch: After which the best network was measured; 0 before the first check.
+        best_merit: Of that network.
         checks_since: How many checks have been no better since.
     """
 
     epoch: int = 0
     minutes: float = 0.0
     best_epoch: int = 0
-    best_map50: float = 0.0
+    best_merit: float = -math.inf
     checks_since: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
 
-    def note_check(self, map50: float) -> bool:
+    def note_check(self, merit: float) -> bool:
         """Remember a measurement; returns whether it is the best, or as good."""
-        if map50 >= self.best_map50:
-            self.best_map50, self.best_epoch, self.checks_since = map50, self.epoch, 0
+        if merit >= self.best_merit:
+            self.best_merit, self.best_epoch, self.checks_since = merit, self.epoch, 0
             return True
         self.checks_since += 1
         return False

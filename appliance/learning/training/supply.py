@@ -6,15 +6,20 @@ have seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from appliance.learning.boards import draw_board
 from appliance.learning.training.augment import cut, mosaic, orient, vary
 from appliance.learning.training.part import Part
 from appliance.learning.training.plan import Plan
+
+MOST_LURED_PARTS = 2000
+"""Good parts that are looked at after a check: more take long, and those of earlier checks keep theirs."""
 
 
 class Supply:
@@ -23,6 +28,7 @@ class Supply:
     def __init__(self, plan: Plan, parts: Sequence[Part]) -> None:
         self.plan = plan
         self.parts = [part for part in parts if not part.is_ignored.any()]
+        self._lured: list[int] = []
 
     def steps(self, epoch: int) -> int:
         """Return how many batches an epoch has."""
@@ -43,12 +49,35 @@ class Supply:
         for step in range(steps):
             yield [self._picture(int(index), epoch, rng) for index in order[step * size : (step + 1) * size]]
 
+    def looks_for_lures(self, epoch: int) -> bool:
+        """Whether cuttings that come after an epoch could show lures."""
+        return self.plan.variation.lure_share > 0 and self._is_cutting(epoch + 1)
+
+    def good_parts(self, epoch: int) -> list[int]:
+        """Choose the places of some good parts on which lures are looked for after an epoch."""
+        good = [place for place, part in enumerate(self.parts) if part.is_ok]
+        rng = np.random.default_rng([self.plan.seed, epoch, 1])
+        return sorted(int(place) for place in rng.permutation(good)[:MOST_LURED_PARTS])
+
+    @property
+    def lures(self) -> dict[int, list[list[float]]]:
+        """What was taken for a defect, by the place of the part; for the checkpoint."""
+        return {place: part.lures.tolist() for place, part in enumerate(self.parts) if len(part.lures)}
+
+    def set_lures(self, lures: Mapping[int, ArrayLike]) -> None:
+        """Take (K, 4) boxes in px for some parts; those of the others stay."""
+        for place, boxes in lures.items():
+            self.parts[place] = replace(self.parts[place], lures=np.asarray(boxes, np.float32).reshape(-1, 4))
+        self._lured = [place for place, part in enumerate(self.parts) if len(part.lures)]
+
     def _picture(self, index: int, epoch: int, rng: np.random.Generator) -> Part:
         plan, how = self.plan, self.plan.variation
         if rng.random() < how.drawn_share:
             return vary(self._drawn(epoch, rng), plan, rng)
         part = self.parts[index]
         if self._is_cutting(epoch):
+            if part.is_ok and self._lured and rng.random() < how.lure_share:
+                part = self.parts[self._lured[rng.integers(len(self._lured))]]
             return vary(cut(part, plan.cut_px, rng), plan, rng)
         if rng.random() < how.mosaic_share:
             others = [self.parts[int(other)] for other in rng.integers(len(self.parts), size=3)]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from appliance.learning.evaluation.precision import average_precision
+from appliance.learning.evaluation.threshold import Limits, WhatIf
 from appliance.learning.training.ahead import made_ahead
 from appliance.learning.training.detecting import detect
 from appliance.learning.training.networks import NETWORKS, Network
@@ -25,9 +26,13 @@ from appliance.learning.training.part import Part
 from appliance.learning.training.plan import Plan
 from appliance.learning.training.progress import Progress, Report
 from appliance.learning.training.supply import Supply
+from appliance.modelling import Detections
 
 _LAST_RATE = 0.01  # of the learning rate
 _LARGEST_GRADIENT = 10.0
+_LEAST_LURE_SCORE = 0.02
+_MOST_LURES = 5
+"""Of a part."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +140,10 @@ class Trainer:
         if done.epoch % plan.check_every_epochs == 0 or done.epoch == plan.epochs:
             found = detect(self.average, self.val, plan, self.device)
             map50 = average_precision(self.val, found, plan.class_names).map50 or 0.0
-            if done.note_check(map50):
+            if done.note_check(map50 - _least_confusion(self.val, found)):
                 self.best = copy.deepcopy(self.average.state_dict())
+            if self.supply.looks_for_lures(epoch):
+                self._find_lures(epoch)
         row = {
             "epoch": done.epoch,
             "minutes": round(done.minutes, 2),
@@ -147,6 +154,16 @@ class Trainer:
         done.curve.append(row)
         left = sum(self._pixels[epoch + 1 :]) * done.minutes / max(1, sum(self._pixels[: epoch + 1]))
         self.report.epoch(row, plan.epochs, left)
+
+    def _find_lures(self, epoch: int) -> None:
+        """See what the network takes for a defect on good parts: cuttings will show it that."""
+        places = self.supply.good_parts(epoch)
+        found = detect(self.average, [self.supply.parts[place] for place in places], self.plan, self.device)
+        lures = {}
+        for place, one in zip(places, found, strict=True):
+            strong = np.argsort(-one.scores)[:_MOST_LURES]
+            lures[place] = one.boxes_in_image[strong[one.scores[strong] >= _LEAST_LURE_SCORE]]
+        self.supply.set_lures(lures)
 
     def _as_tensors(self, parts: Sequence[Part]) -> tuple[Tensor, Truth]:
         pixels = torch.from_numpy(np.stack([part.pixels[None] for part in parts])).to(self.device)
@@ -180,6 +197,7 @@ class Trainer:
             "average": self.average.state_dict(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
+            "lures": self.supply.lures,
         }
 
     def _resume(self) -> None:
@@ -194,7 +212,18 @@ class Trainer:
         self.best = saved["best"]
         self.optimizer.load_state_dict(saved["optimizer"])
         self.progress = Progress(**saved["progress"])
+        self.supply.set_lures(saved["lures"])
         self.report.note(f"going on after epoch {self.progress.epoch} from {self._checkpoint}")
+
+
+def _least_confusion(parts: Sequence[Part], found: Sequence[Detections]) -> float:
+    """Return the least sum of escape rate and false-reject rate that any score leads to.
+
+    mAP alone would keep a network that finds more defects and takes more good parts for bad.
+    """
+    best = WhatIf.of(parts, found).choose()
+    assert best is not None  # without limits there is always a best one
+    return Limits().cost(best)[0]
 
 
 def _device(wanted: str) -> str:

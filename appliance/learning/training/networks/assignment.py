@@ -17,7 +17,7 @@ FIT_POWER = 6.0
 SMALLEST_SIDE_PX = 12.0  # a defect thinner than the grid still gets candidates
 # A box of a few px fits badly however well it was found. Scores that follow the fit alone made burrs of 4 px score 0.03
 # to 0.14, as high as the noise of good parts: the best candidate of a defect is asked for at least this much.
-LEAST_STRENGTH = 0.6
+LEAST_STRENGTH = 0.85
 LEAST_FIT = 0.05  # so that candidates of a tiny defect can be told apart before any box fits
 
 
