@@ -71,8 +71,8 @@ train-neu: setup train-env ## train neu-nano from DATA=/path/to/NEU-DET, into bu
 	$(TRAIN) "$(DATA)" --name neu-nano --settings examples/training/neu.toml --size 192x192 \
 		--val-share 0.15 --models-dir build/models --overwrite $(ARGS)
 
-train-tabs: setup train-env build/training-tabs ## train tabs-nano on TABS rendered electrode tabs
-	$(TRAIN) build/training-tabs --name tabs-nano --settings examples/training/tabs.toml --overwrite $(ARGS)
+train-tabs: setup train-env build/training-tabs ## train tabs-fine on TABS rendered electrode tabs
+	$(TRAIN) build/training-tabs --name tabs-fine --settings examples/training/tabs.toml --overwrite $(ARGS)
 
 build/training-tabs: # of 6000 parts 3400 to learn from, 600 to choose, 2000 to measure; the demo has another seed
 	@mkdir -p build

@@ -52,7 +52,7 @@ def make_box(folder: Path, parts: Sequence[Mapping[str, Any]]) -> str:
 def _record(images: Path, number: int, part: Mapping[str, Any]) -> dict[str, Any]:
     own = {**part}
     verdict, camera = own.pop("verdict"), own.pop("camera", "cam0")
-    recipe, model, days = own.pop("recipe", "tabs"), own.pop("model", "tabs-nano"), own.pop("days", 0)
+    recipe, model, days = own.pop("recipe", "tabs"), own.pop("model", "tabs-fine"), own.pop("days", 0)
     image = _picture(images, number, camera, verdict) if own.pop("picture", True) else None
     if verdict == "NG":
         own.setdefault("defects", [defect()])

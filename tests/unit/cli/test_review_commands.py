@@ -158,7 +158,7 @@ def test_the_report_is_what_one_reckons_by_hand(
     assert list(report["by_week"]) == ["2026-W48"]
     assert list(report["by_camera"]) == ["cam0"]
     assert list(report["by_recipe"]) == ["tabs v1"]
-    assert list(report["by_model"]) == ["tabs-nano (abababababab)"]
+    assert list(report["by_model"]) == ["tabs-fine (abababababab)"]
     assert list(report["by_class"]) == ["burr", "excess"]
     assert report["by_class"]["burr"]["ng_verdicts"] == 2
     assert report["by_class"]["excess"]["ng_verdicts"] == 1
@@ -270,7 +270,7 @@ def test_wrong_ones_are_exported_for_labelimg_with_the_persons_note(
     rows = {row["seq"]: row for row in manifest}
     assert rows[5]["note"] == "only dust"
     assert rows[2]["class_name"] == "crack"
-    assert rows[5]["model"]["name"] == "tabs-nano"
+    assert rows[5]["model"]["name"] == "tabs-fine"
     assert rows[5]["boxes"][0]["score"] == 0.9
     assert (tmp_path / "batch" / rows[5]["image"]).is_file()
     assert "prelabelled by review of" in next((tmp_path / "batch").glob("*-5-*.xml")).read_text()

@@ -19,7 +19,7 @@ def recipe(zones: dict[str, Zone] | None = None, mm_per_px: float | None = None,
         mm_per_px=mm_per_px,
         name="tabs",
         version=3,
-        model="tabs-nano",
+        model="tabs-fine",
         deadline_ms=100,
         near_miss_score=0.1,
         evidence=EvidenceLimits(mean_grey_min=0, mean_grey_max=255, sharpness_min=0),
@@ -106,7 +106,7 @@ class KnownClasses:
     """The part of a bundle that a recipe is checked against."""
 
     class_names: tuple[str, ...]
-    name: str = "tabs-nano"
+    name: str = "tabs-fine"
 
 
 def test_fitting_recipe_is_accepted() -> None:
@@ -114,7 +114,7 @@ def test_fitting_recipe_is_accepted() -> None:
 
 
 def test_recipe_with_a_class_the_model_lacks_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^recipe tabs version 3, model tabs-nano: .*'pinhole'; it has 'burr'; .*$"):
+    with pytest.raises(ConfigError, match=r"^recipe tabs version 3, model tabs-fine: .*'pinhole'; it has 'burr'; .*$"):
         check_recipe(recipe(), KnownClasses(("burr",)))
 
 

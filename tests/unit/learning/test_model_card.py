@@ -43,10 +43,10 @@ def test_a_card_tells_data_licence_figures_with_counts_and_intervals(bundle: Mod
         bundle.contract_sha256,
         "You can only use this dataset for research purpose.",
         "0 of 50: 0.00% (0.00% to 7.11%)",
-        "5 of 15: 33.33% (11.82% to 61.62%)",
+        "61 of 282: 21.63% (16.97% to 26.90%)",
         "0 of 50 NG parts; 0 of 15 OK parts",
         "Clear it before commercial use",
-        "false rejects: 5 of 15 OK parts, so few that a rate of 61.6% can't be excluded",
+        "false rejects: 0 of 15 OK parts, so few that a rate of 21.8% can't be excluded",
         "No part of this model was reviewed.",
         "Escapes on a running line: no OK part of this model was reviewed.",
     ):

@@ -9,7 +9,7 @@ EPOCH = "ab" * 8
 
 
 def parts(verdict: str, seqs: range, week: str = "2026-W48") -> list[PicturedPart]:
-    group = Group(week, ("cam0",), "tabs v1", "tabs-nano (abab)", verdict)
+    group = Group(week, ("cam0",), "tabs v1", "tabs-fine (abab)", verdict)
     return [PicturedPart(seq, group) for seq in seqs]
 
 
