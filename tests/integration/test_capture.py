@@ -179,7 +179,7 @@ def test_the_ring_counts_nothing_of_it_and_gets_every_slot_back(stand: CaptureSt
 def test_prelabels_are_what_the_model_in_use_found(stand: CaptureStand) -> None:
     capture = stand.start(every=1, prelabels=True)
     stand.tell(
-        stand.show(scene(1)), NG, [Defect("open", 0.9, BOX)], [Defect("spur", 0.6, BOX), Defect("open", 0.2, BOX)]
+        stand.show(scene(1)), NG, [Defect("open", 0.9, BOX)], [Defect("spur", 0.7, BOX), Defect("open", 0.2, BOX)]
     )
     stand.tell(stand.show(scene(2)))
     stand.work(lambda: capture.tally.taken == 2)
