@@ -97,15 +97,20 @@ def _away_from_edge(depth: NDArray[np.float32], start: NDArray[np.float64]) -> f
     return float(np.arctan2(slopes[0].mean(), slopes[1].mean()))
 
 
+def _directions(heading: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the unit vectors along a heading and to its side."""
+    return np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
+
+
 def _across(canvas: Mask, depth: NDArray[np.float32], start: NDArray[np.float64], rng: np.random.Generator) -> None:
     """Lines through the nearest edge and out on the other side, one or a hatching of several."""
     heading = _away_from_edge(depth, start) + rng.normal(0, 0.35)
-    way = np.array([np.cos(heading), np.sin(heading)])
+    way, across = _directions(heading)
     reach = 2.2 * float(depth[int(start[1]), int(start[0])]) + rng.uniform(2, 7)
     lines = 1 if rng.random() < 0.75 else int(rng.integers(2, 6))
     thickness = int(rng.integers(2, 9)) if lines == 1 else int(rng.integers(1, 4))
     for number in range(lines):
-        aside = np.array([-way[1], way[0]]) * number * rng.uniform(2, 5)
+        aside = across * number * rng.uniform(2, 5)
         bend = rng.normal(0, 2.5, 2)
         points = np.array([start + aside - way * reach, start + aside + bend, start + aside + way * reach])
         cv2.polylines(canvas, [points.round().astype(np.int32)], False, 1, thickness)
@@ -114,7 +119,7 @@ def _across(canvas: Mask, depth: NDArray[np.float32], start: NDArray[np.float64]
 def _along(canvas: Mask, depth: NDArray[np.float32], start: NDArray[np.float64], rng: np.random.Generator) -> None:
     """Follow the edge: a long flat bump or dent, smooth or frayed."""
     heading = _away_from_edge(depth, start) + np.pi / 2
-    way, across = np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
+    way, across = _directions(heading)
     reach, rough = rng.uniform(8, 30), rng.uniform(0, 2.5)
     steps = np.linspace(-reach, reach, int(rng.integers(4, 12)))
     points = start + steps[:, None] * way + rng.normal(0, rough, (len(steps), 1)) * across
@@ -124,7 +129,7 @@ def _along(canvas: Mask, depth: NDArray[np.float32], start: NDArray[np.float64],
 def _scribble(canvas: Mask, start: NDArray[np.float64], rng: np.random.Generator) -> None:
     """A thin pen going to and fro, with dots where it stops."""
     heading = rng.uniform(0, 2 * np.pi)
-    way, across = np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
+    way, across = _directions(heading)
     count, swing, advance = int(rng.integers(4, 22)), rng.uniform(0, 7), rng.uniform(1.0, 4.5)
     sides = rng.normal(0, 1, count) if rng.random() < 0.5 else (-1.0) ** np.arange(count) * rng.uniform(0.5, 1.2, count)
     points = start + (np.arange(count) - count / 2)[:, None] * advance * way + swing * sides[:, None] * across

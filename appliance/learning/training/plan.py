@@ -64,7 +64,7 @@ class Plan:
         cut_epochs: Epochs on cuttings of `cut_px` around defects (many defects a second).
         frame_epochs: Epochs on whole frames (what the appliance will see, nearly all of it background).
         cuts_in_epoch, frames_in_epoch: How many pictures an epoch looks at; 0: each part's once.
-        patience_checks: End early after so many checks without a better mAP; 0: never.
+        patience_checks: End early after so many checks without a better network; 0: never.
         threads: Of PyTorch. device: "cpu", "cuda", or "auto".
         work: Folder for checkpoint, curve and result.
         anchors: Width and height in px of each anchor, for networks that have some; empty: those they were published

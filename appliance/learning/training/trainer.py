@@ -75,7 +75,7 @@ class Trainer:
         self.report.start(len(self.supply.parts), len(self.val), self.parameters, self.progress.epoch)
         for epoch in range(self.progress.epoch, self.plan.epochs):
             if self.progress.is_over(self.plan.patience_checks):
-                self.report.note(f"no better mAP in {self.plan.patience_checks} checks: ended after epoch {epoch}")
+                self.report.note(f"no better network in {self.plan.patience_checks} checks: ended after epoch {epoch}")
                 break
             started_s = time.monotonic()
             loss = self._train_epoch(epoch)
@@ -161,8 +161,7 @@ class Trainer:
         found = detect(self.average, [self.supply.parts[place] for place in places], self.plan, self.device)
         lures = {}
         for place, one in zip(places, found, strict=True):
-            strong = np.argsort(-one.scores)[:_MOST_LURES]
-            lures[place] = one.boxes_in_image[strong[one.scores[strong] >= _LEAST_LURE_SCORE]]
+            lures[place] = one.boxes_in_image[one.scores >= _LEAST_LURE_SCORE][:_MOST_LURES]
         self.supply.set_lures(lures)
 
     def _as_tensors(self, parts: Sequence[Part]) -> tuple[Tensor, Truth]:

@@ -9,7 +9,7 @@ convolution and ReLU, and its CPU kernels work on blocks of 16 channels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -139,25 +139,17 @@ class Backbone(nn.Module):
 
 
 class NeckStep(nn.Module):
-    """Bring far-sighted features down to the next finer stride."""
+    """Bring far-sighted features down to the next finer stride; `mix` makes what then mixes both."""
 
-    def __init__(self, coarse: int, narrowed: int, fine: int) -> None:
+    def __init__(self, coarse: int, narrowed: int, fine: int, mix: Callable[[int, int], nn.Module]) -> None:
         super().__init__()
         self.narrow = ConvUnit(coarse, narrowed, kernel=1)
         self.up = nn.Upsample(scale_factor=2, mode="nearest")
-        self.mix: nn.Module = SplitBlock(fine + narrowed, fine)
+        self.mix = mix(fine + narrowed, fine)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Return features of the shape of `fine`."""
         return self.mix(torch.cat([fine, self.up(self.narrow(coarse))], dim=1))
-
-
-class FinestNeckStep(NeckStep):
-    """The step to stride 4, where there are most pixels: one convolution has to do."""
-
-    def __init__(self, coarse: int, narrowed: int, fine: int) -> None:
-        super().__init__(coarse, narrowed, fine)
-        self.mix = ConvUnit(fine + narrowed, fine)
 
 
 class Neck(nn.Module):
@@ -168,9 +160,9 @@ class Neck(nn.Module):
         self.strides_px = layout.strides_px
         self.steps = nn.ModuleDict()
         for stride in reversed(layout.strides_px):
-            step = FinestNeckStep if stride == FINEST_PX else NeckStep
+            mix = ConvUnit if stride == FINEST_PX else SplitBlock  # most pixels are there: one convolution has to do
             narrowed = layout.at(stride) if stride == 8 else layout.at(stride) // 2
-            self.steps[str(stride)] = step(layout.at(2 * stride), narrowed, layout.at(stride))
+            self.steps[str(stride)] = NeckStep(layout.at(2 * stride), narrowed, layout.at(stride), mix)
 
     def forward(self, features: dict[int, Tensor]) -> list[Tensor]:
         """Return the features that the heads read, finest first."""

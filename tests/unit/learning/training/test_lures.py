@@ -1,4 +1,4 @@
-"""What a network takes for a defect on good parts is shown to it. Needs torch only where a trainer runs."""
+"""What a network takes for a defect on good parts is shown to it."""
 
 from dataclasses import replace
 from pathlib import Path
